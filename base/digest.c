@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See digest.h. */
+
+#include <endian.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include "digest.h"
+#include "io.h"
+
+enum { READ_SIZE = 1024 * 1024 };
+
+int hasher_init(struct hasher *h, struct error *err)
+{
+        EVP_MD_CTX *context = EVP_MD_CTX_new();
+
+        if (!context)
+                return error_oom(err);
+        if (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
+                EVP_MD_CTX_free(context);
+                return error_set(err, -EIO, "OpenSSL: cannot start sha256");
+        }
+        h->context = context;
+        return 0;
+}
+
+void hasher_update(struct hasher *h, const void *data, size_t size)
+{
+        if (h->context && EVP_DigestUpdate(h->context, data, size) != 1)
+                hasher_done(h);
+}
+
+int hasher_final(struct hasher *h, struct sha256 *ret, struct error *err)
+{
+        struct sha256 digest;
+
+        if (!h->context || EVP_DigestFinal_ex(h->context, digest.bytes, NULL) != 1)
+                return error_set(err, -EIO, "OpenSSL: sha256 failed");
+        *ret = digest;
+        return 0;
+}
+
+void hasher_done(struct hasher *h)
+{
+        EVP_MD_CTX_free(h->context);
+        h->context = NULL;
+}
+
+void sha256_of(const void *data, size_t size, struct sha256 *ret)
+{
+        SHA256(data, size, ret->bytes);
+}
+
+int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret, struct error *err)
+{
+        _cleanup_hasher_ struct hasher hasher = {};
+        _cleanup_free_ char *buffer = malloc(READ_SIZE);
+        int r;
+
+        if (!buffer)
+                return error_oom(err);
+        r = hasher_init(&hasher, err);
+        if (r < 0)
+                return r;
+        while (size > 0) {
+                size_t got;
+
+                r = io_pread(fd, buffer, (size_t)MIN(size, (uint64_t)READ_SIZE), offset, &got, err);
+                if (r < 0)
+                        return r;
+                if (got == 0 && size != UINT64_MAX && size > 0)
+                        return error_set(err, -ENODATA, "file ends early");
+                if (got == 0)
+                        break;
+                hasher_update(&hasher, buffer, got);
+                offset += got;
+                if (size != UINT64_MAX)
+                        size -= got;
+        }
+        return hasher_final(&hasher, ret, err);
+}
+
+static bool all_zero(const char *data, size_t size)
+{
+        return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
+}
+
+static void update_number(struct hasher *h, uint64_t number)
+{
+        number = htole64(number);
+        hasher_update(h, &number, sizeof(number));
+}
+
+int sha256_sparse_fd(int fd, uint64_t size, struct sha256 *ret, struct error *err)
+{
+        _cleanup_hasher_ struct hasher hasher = {};
+        _cleanup_free_ char *buffer = malloc(READ_SIZE);
+        uint64_t offset = 0;
+        int r;
+
+        if (!buffer)
+                return error_oom(err);
+        r = hasher_init(&hasher, err);
+        if (r < 0)
+                return r;
+        update_number(&hasher, size);
+        while (offset < size) {
+                off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+                size_t got;
+
+                if (data < 0 && errno == ENXIO) /* a hole to the end */
+                        break;
+                if (data > 0)
+                        offset = (uint64_t)data / READ_SIZE * READ_SIZE;
+                r = io_pread(fd, buffer, (size_t)MIN(size - offset, (uint64_t)READ_SIZE), offset,
+                             &got, err);
+                if (r < 0)
+                        return r;
+                if (!all_zero(buffer, got)) {
+                        update_number(&hasher, offset);
+                        hasher_update(&hasher, buffer, got);
+                }
+                offset += READ_SIZE;
+        }
+        return hasher_final(&hasher, ret, err);
+}
+
+char *sha256_hex(const struct sha256 *s, char *ret)
+{
+        hex_encode(s->bytes, SHA256_SIZE, ret);
+        return ret;
+}

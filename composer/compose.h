@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The pipeline: from a manifest to finished artifacts. compose.c alone strings the steps together.
+ */
+
+#include "layout.h"
+#include "merge.h"
+
+struct compose_options {
+        bool locked;     /* use the lock file's packages and nothing else */
+        enum step until; /* the last step to run */
+        uint64_t epoch;  /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
+};
+
+/* A finished file in the output directory. */
+struct artifact {
+        char *name;
+        uint64_t size;
+        bool sparse; /* the raw disk, mostly holes: `sha256` is that of sha256_sparse_fd() */
+        struct sha256 sha256;
+};
+
+/* Computes a->sha256 of an open artifact whose name and size are set. */
+int artifact_digest(int fd, struct artifact *a, struct error *err) _must_check_;
+
+struct composition {
+        struct sha256 key; /* identity of all inputs */
+        bool unchanged;    /* the output directory already held the result for this key */
+        uint64_t epoch;
+        struct package_set packages;
+        struct merge_result merge;
+        struct sha256 commit, root_hash;
+        uint64_t usr_size, tree_size, initrd_size, uki_size;
+        struct layout layout;
+        struct {
+                struct artifact *items;
+                size_t count;
+        } artifacts;
+        double seconds[_STEP_MAX]; /* time of each step; not part of any artifact */
+};
+
+/* Runs the steps up to options->until. Artifacts appear in w->output_fd complete and durable or not
+ * at all; the receipt that makes the next equal build a no-op is written last. */
+int compose(const struct workdir *w, const struct manifest *m,
+            const struct compose_options *options, struct composition *ret,
+            struct error *err) _must_check_;
+void composition_done(struct composition *c);
+#define _cleanup_composition_ _cleanup_(composition_done)
+
+/* Resolves (or reads the lock, when locked) into c->packages and sets c->epoch. */
+int compose_packages(const struct workdir *w, const struct manifest *m,
+                     const struct compose_options *options, struct lock *lock,
+                     struct composition *c, struct error *err) _must_check_;
+
+/* "<name>_<version><suffix>"; caller frees, NULL: out of memory. */
+char *artifact_name(const struct manifest *m, const char *suffix);

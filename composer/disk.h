@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Writes the disk image: GPT through libfdisk, the ESP as FAT32 through dosfstools and mtools with
+ * everything that could vary pinned, slot A filled, slot B empty. Unused space stays a hole. */
+
+#include "layout.h"
+#include "workdir.h"
+
+/* Finished files that the disk is made from, as paths. */
+struct disk_contents {
+        const char *usr_path, *tree_path, *uki_path, *boot_path; /* boot: systemd-boot's binary */
+        uint64_t epoch;                                          /* for FAT times, seconds */
+};
+
+/* Writes to fd, an empty file open for reading and writing; path names it for the tools. */
+int disk_build(const struct layout *layout, const struct manifest *m,
+               const struct disk_contents *contents, const char *path, int fd,
+               struct error *err) _must_check_;
+
+/* Reads the partition table of a disk image: places, UUIDs, labels, attributes; roles by type, slot
+ * 'A' for the first partition of a role that slots have, 'B' for the second; `used` is 0. -EINVAL
+ * when it is no GPT, libfdisk finds a defect in either copy, or a type is none of ours. */
+int disk_read(const char *path, struct layout *ret, struct error *err) _must_check_;

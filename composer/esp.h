@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The EFI system partition: FAT32 made by dosfstools and filled by mtools, in place inside the disk
+ * image. Everything that could vary (serial number, times, order) is pinned. */
+
+#include "layout.h"
+
+struct esp_contents {
+        const char *uki_path, *boot_path; /* files on the builder */
+        const char *version, *architecture;
+        uint64_t epoch; /* for all times; FAT begins in 1980, earlier becomes that */
+};
+
+/* Writes the file system into the partition's range of the disk image at path, which must be a hole
+ * and reach behind the range. */
+int esp_write(const struct partition *esp, const struct esp_contents *contents, const char *path,
+              struct error *err) _must_check_;

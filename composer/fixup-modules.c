@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The index of kernel modules (modules.dep.bin and so on). libkmod reads it but has no function to
+ * write it, so the builder's own depmod does, on a directory of symlinks to the modules' contents
+ * in the repository: nothing is copied, and nothing of the image is executed. The modules are
+ * compressed, which makes this the slowest fix-up, so the result is kept in the cache under the
+ * digest of everything that went in. */
+
+#include <fcntl.h>
+
+#include "fixup.h"
+#include "io.h"
+#include "process.h"
+#include "scratch.h"
+#include "strv.h"
+
+enum { INDEX_MAX = 64 * 1024 * 1024, INDEX_FILES_MAX = 64 };
+
+struct module_index {
+        struct fixup_context *c;
+        const struct tree_node *modules; /* /usr/lib/modules/VERSION */
+        struct scratch scratch;          /* directory that depmod works on */
+        char key[SHA256_HEX_SIZE];
+};
+
+static void module_index_done(struct module_index *m)
+{
+        scratch_done(&m->scratch);
+}
+
+/* What depmod reads: modules, and the lists that come with the kernel. */
+static bool is_input(const struct tree_node *node)
+{
+        return S_ISREG(node->inode->mode) &&
+               (strstr(node->name, ".ko") || startswith(node->name, "modules."));
+}
+
+static int content_digest(const struct fixup_context *c, const struct tree_inode *inode,
+                          struct sha256 *ret, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        if (inode->kind == CONTENT_OBJECT) {
+                *ret = inode->object;
+                return 0;
+        }
+        r = content_load(inode, c->store, INDEX_MAX, &data, &size, err);
+        if (r == 0)
+                sha256_of(data, size, ret);
+        return r;
+}
+
+static int compute_key(struct module_index *m, const char *depmod_version, struct error *err)
+{
+        _cleanup_hasher_ struct hasher h = {};
+        struct sha256 key;
+        int r = hasher_init(&h, err);
+
+        if (r == 0)
+                hasher_update(&h, depmod_version, strlen(depmod_version) + 1);
+        TREE_FOREACH (node, (struct tree_node *)m->modules) {
+                char path[TREE_PATH_MAX];
+                struct sha256 digest;
+
+                if (r < 0)
+                        return r;
+                if (!is_input(node))
+                        continue;
+                r = content_digest(m->c, node->inode, &digest, err);
+                tree_path(node, path);
+                hasher_update(&h, path, strlen(path) + 1);
+                hasher_update(&h, &digest, sizeof(digest));
+        }
+        if (r == 0)
+                r = hasher_final(&h, &key, err);
+        if (r == 0)
+                sha256_hex(&key, m->key);
+        return r;
+}
+
+/* ---- the directory for depmod ---- */
+
+/* A file that depmod will open: a link to the content where it is, or a copy of one in memory. */
+static int place_file(const struct module_index *m, const struct tree_inode *inode,
+                      const char *path, struct error *err)
+{
+        _cleanup_content_ struct content content = CONTENT_NULL;
+        _cleanup_free_ char *real = NULL;
+        char link[64];
+        int r = content_open(inode, m->c->store, &content, err);
+
+        if (r < 0)
+                return r;
+        if (content.fd < 0)
+                return file_write(AT_FDCWD, path, content.data, (size_t)content.size, 0644, err);
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", content.fd);
+        r = path_readlink(AT_FDCWD, link, &real, err);
+        if (r < 0)
+                return r;
+        return symlink(real, path) < 0 ? error_errno(err, "symlink '%s'", path) : 0;
+}
+
+static int place_tree(const struct module_index *m, struct error *err)
+{
+        TREE_FOREACH (node, (struct tree_node *)m->modules) {
+                char inside[TREE_PATH_MAX];
+                _cleanup_free_ char *path = NULL;
+                int r = 0;
+
+                path = string_format("%s%s", m->scratch.path, tree_path(node, inside));
+                if (!path)
+                        return error_oom(err);
+                if (S_ISDIR(node->inode->mode))
+                        r = path_mkdirs(AT_FDCWD, path, 0755, err);
+                else if (is_input(node))
+                        r = place_file(m, node->inode, path, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Newer builds of depmod look below usr/lib, older ones below lib. */
+static int make_temporary(struct module_index *m, struct error *err)
+{
+        _cleanup_free_ char *lib = NULL;
+        int r = scratch_open(m->c->w->cache_path, "depmod", &m->scratch, err);
+
+        if (r < 0)
+                return r;
+        lib = string_format("%s/lib", m->scratch.path);
+        if (!lib)
+                return error_oom(err);
+        return symlink("usr/lib", lib) < 0 ? error_errno(err, "symlink '%s'", lib) : 0;
+}
+
+/* ---- the result: "NAME SIZE\n" and the bytes, for each file ---- */
+
+static int pack_file(int dir_fd, const char *name, struct buffer *b, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        struct stat st;
+        size_t size;
+        int r;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return error_errno(err, "stat '%s'", name);
+        if (!S_ISREG(st.st_mode))
+                return 0;
+        r = file_read(dir_fd, name, INDEX_MAX, &data, &size, err);
+        if (r < 0)
+                return r;
+        buffer_printf(b, "%s %zu\n", name, size);
+        buffer_append(b, data, size);
+        return 0;
+}
+
+static bool is_output(const struct module_index *m, const char *name)
+{
+        return startswith(name, "modules.") && !tree_child(m->modules, name);
+}
+
+static int pack_index(const struct module_index *m, struct buffer *b, struct error *err)
+{
+        char inside[TREE_PATH_MAX];
+        _cleanup_free_ char *path =
+                string_format("%s%s", m->scratch.path, tree_path(m->modules, inside));
+        _cleanup_strv_ char **names = NULL;
+        _cleanup_closedir_ DIR *dir = path ? opendir(path) : NULL;
+        struct dirent *entry;
+
+        if (!path)
+                return error_oom(err);
+        if (!dir)
+                return error_errno(err, "open '%s'", path);
+        while ((entry = readdir(dir)))
+                if (is_output(m, entry->d_name) && strv_extend(&names, entry->d_name) < 0)
+                        return error_oom(err);
+        strv_sort(names);
+        STRV_FOREACH (name, names) {
+                int r = pack_file(dirfd(dir), *name, b, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return b->failed ? error_oom(err) : 0;
+}
+
+static int unpack_index(const struct module_index *m, const char *data, size_t size,
+                        struct error *err)
+{
+        const char *end = data + size;
+
+        for (unsigned files = 0; data < end; files++) {
+                char name[TREE_NAME_MAX + 1], directory[TREE_PATH_MAX], path[TREE_PATH_MAX];
+                size_t length;
+                int header = 0;
+
+                if (files >= INDEX_FILES_MAX ||
+                    sscanf(data, "%255[^ /\n] %zu%n", name, &length, &header) != 2 ||
+                    data[header] != '\n' || length > (size_t)(end - data) - (size_t)header - 1)
+                        return error_set(err, -EBADMSG, "derived/modules-%s is damaged", m->key);
+                snprintf(path, sizeof(path), "%.3800s/%s", tree_path(m->modules, directory), name);
+                data += header + 1;
+                if (fixup_put(m->c, path, data, length, 0644, err) < 0)
+                        return err->code;
+                data += length;
+        }
+        return 0;
+}
+
+static int run_depmod(struct module_index *m, struct buffer *b, struct error *err)
+{
+        int r = make_temporary(m, err);
+
+        if (r == 0)
+                r = place_tree(m, err);
+        if (r == 0) {
+                const char *const argv[] = { "depmod", "-b", m->scratch.path, m->modules->name,
+                                             NULL };
+
+                r = spawn(argv, NULL, NULL, err);
+        }
+        return r < 0 ? r : pack_index(m, b, err);
+}
+
+/* From the cache, or made and put there. */
+static int index_modules(struct module_index *m, struct error *err)
+{
+        static const char *const version[] = { "depmod", "--version", NULL };
+        _cleanup_free_ char *text = NULL, *name = NULL, *data = NULL;
+        _cleanup_buffer_ struct buffer b = {};
+        struct error missing = {};
+        size_t size;
+        int r = spawn(version, NULL, &text, err);
+
+        if (r == 0)
+                r = compute_key(m, text, err);
+        if (r < 0)
+                return r;
+        name = string_format("derived/modules-%s", m->key);
+        if (!name)
+                return error_oom(err);
+        if (file_read(m->c->w->cache_fd, name, INDEX_MAX, &data, &size, &missing) == 0)
+                return unpack_index(m, data, size, err);
+        r = run_depmod(m, &b, err);
+        if (r == 0)
+                r = path_mkdirs(m->c->w->cache_fd, "derived", 0755, err);
+        if (r == 0)
+                r = file_write(m->c->w->cache_fd, name, b.data, b.size, 0644, err);
+        return r < 0 ? r : unpack_index(m, b.data, b.size, err);
+}
+
+int fixup_modules(struct fixup_context *c, struct error *err)
+{
+        const struct tree_node *top = tree_lookup(c->tree, "/usr/lib/modules");
+
+        for (size_t i = 0; top && i < top->n_children; i++) {
+                _cleanup_(module_index_done) struct module_index m = { .c = c,
+                                                                       .modules = top->children[i],
+                                                                       .scratch = SCRATCH_NULL };
+                int r;
+
+                if (!S_ISDIR(m.modules->inode->mode) || !tree_child(m.modules, "modules.order"))
+                        continue;
+                r = index_modules(&m, err);
+                if (r < 0)
+                        return error_prefix(err, r, "modules of %s", m.modules->name);
+        }
+        return 0;
+}

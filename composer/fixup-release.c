@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the image says about itself: IMAGE_ID and IMAGE_VERSION in os-release, and the list of its
+ * packages in /usr/share/slipway/packages.json. dpkg's database does not come along: nothing on the
+ * host could use it. */
+
+#include "fixup.h"
+#include "json.h"
+#include "strv.h"
+#include "text.h"
+
+/* KEY=value as os-release(5) wants it: quoted when a shell would want that. */
+static void print_assignment(struct buffer *b, const char *key, const char *value)
+{
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "0123456789-._+";
+
+        if (value[strspn(value, plain)] == '\0') {
+                buffer_printf(b, "%s=%s\n", key, value);
+                return;
+        }
+        buffer_printf(b, "%s=\"", key);
+        for (; *value != '\0'; value++) {
+                if (strchr("\"\\$`", *value))
+                        buffer_puts(b, "\\");
+                buffer_append(b, value, 1);
+        }
+        buffer_puts(b, "\"\n");
+}
+
+static int write_os_release(struct fixup_context *c, struct error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        _cleanup_strv_ char **lines = NULL;
+        _cleanup_buffer_ struct buffer b = {};
+        int r = fixup_read(c, "/usr/lib/os-release", &text, err);
+
+        if (r == 0)
+                r = text_lines(text ?: "", "#", &lines, err);
+        if (r < 0)
+                return r;
+        STRV_FOREACH (line, lines)
+                if (!startswith(*line, "IMAGE_ID=") && !startswith(*line, "IMAGE_VERSION="))
+                        buffer_printf(&b, "%s\n", *line);
+        print_assignment(&b, "IMAGE_ID", c->m->name);
+        print_assignment(&b, "IMAGE_VERSION", c->m->version);
+        return b.failed ? error_oom(err)
+                        : fixup_put(c, "/usr/lib/os-release", b.data, b.size, 0644, err);
+}
+
+static int add_package(json_object *array, const struct package *p)
+{
+        json_object *item = json_object_new_object();
+
+        if (!item || json_object_array_add(array, item) < 0) {
+                json_object_put(item);
+                return -ENOMEM;
+        }
+        if (json_object_object_add(item, "name", json_object_new_string(p->name)) < 0 ||
+            json_object_object_add(item, "version", json_object_new_string(p->version)) < 0 ||
+            json_object_object_add(item, "architecture", json_object_new_string(p->architecture)) <
+                    0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int packages_text(const struct fixup_context *c, json_object *array, char **ret,
+                         struct error *err)
+{
+        const char *text;
+
+        for (size_t i = 0; i < c->count; i++)
+                if (add_package(array, c->packages[i].package) < 0)
+                        return error_oom(err);
+        text = json_object_to_json_string_ext(array, JSON_C_TO_STRING_PRETTY |
+                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
+        if (!text || asprintf(ret, "%s\n", text) < 0)
+                return error_oom(err);
+        return 0;
+}
+
+static int write_packages(struct fixup_context *c, struct error *err)
+{
+        json_object *array = json_object_new_array();
+        char *text = NULL;
+        int r = array ? packages_text(c, array, &text, err) : error_oom(err);
+
+        if (r == 0) {
+                r = fixup_put(c, "/usr/share/slipway/packages.json", text, strlen(text), 0644, err);
+                free(text);
+        }
+        json_object_put(array);
+        return r;
+}
+
+int fixup_release(struct fixup_context *c, struct error *err)
+{
+        int r = write_os_release(c, err);
+
+        return r < 0 ? r : write_packages(c, err);
+}

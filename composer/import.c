@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See package.h. A .deb goes from the cache into OSTree in one pass: deb.c parses, commit.c
+ * stores each content as it comes by, and no file is ever unpacked. All packages are one
+ * transaction, so a build that fails or is killed leaves no ref behind. The largest packages go
+ * first, so that no thread is left alone with the kernel at the end.
+ *
+ * What is imported is what was asked for: the .deb's sha256 is computed again from the cache,
+ * because hashing costs about a hundredth of unpacking and disks forget. */
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+
+#include "deb.h"
+#include "package.h"
+#include "parallel.h"
+#include "strv.h"
+
+/* The newest date the commit's readers handle: the year 9999. */
+#define TIMESTAMP_MAX 253402300799ULL
+
+struct import {
+        const struct workdir *w;
+        const struct package **pending; /* largest first */
+        size_t count;
+        uint64_t total;
+        atomic_uint_fast64_t done;
+};
+
+/* A ref's component holds letters, digits, '-' and '.', the latter two not in front. Every other
+ * byte becomes "_XX", so different strings stay different. */
+static void append_escaped(struct buffer *b, const char *s)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                      "0123456789";
+
+        for (const char *c = s; *c; c++) {
+                if (strchr(letters, *c) || (c > s && strchr("-.", *c)))
+                        buffer_append(b, c, 1);
+                else
+                        buffer_printf(b, "_%02x", (unsigned char)*c);
+        }
+}
+
+char *package_ref(const struct package *p)
+{
+        _cleanup_buffer_ struct buffer b = {};
+        char *ref;
+
+        buffer_puts(&b, "pkg/deb/");
+        append_escaped(&b, p->name);
+        buffer_puts(&b, "/");
+        append_escaped(&b, p->version);
+        buffer_puts(&b, "/");
+        append_escaped(&b, p->architecture);
+        return buffer_take(&b, &ref, NULL) < 0 ? NULL : ref;
+}
+
+/* Whether the repository has this very .deb. Any doubt, as about a ref that a power cut left
+ * empty, means no. */
+static bool is_imported(struct repo *repo, const struct package *p, const char *ref)
+{
+        _cleanup_free_ char *value = NULL;
+        char hex[SHA256_HEX_SIZE];
+        struct sha256 commit;
+
+        return repo_resolve(repo, ref, &commit, NULL) == 0 &&
+               repo_metadata(repo, &commit, "slipway.sha256", &value, NULL) == 0 &&
+               streq(value, sha256_hex(&p->sha256, hex));
+}
+
+static int store_content(void *userdata, struct tree_inode *inode, deb_read_fn read_some,
+                         void *reader, struct error *err)
+{
+        return repo_write_content(userdata, inode, read_some, reader, err);
+}
+
+/* Opens the cached file and checks that it is the package. */
+static int open_deb(const struct workdir *w, const struct package *p, struct error *err)
+{
+        _cleanup_close_ int fd = -1;
+        char path[sizeof("packages/.deb") + SHA256_HEX_SIZE], hex[SHA256_HEX_SIZE];
+        struct sha256 digest;
+        int r;
+
+        snprintf(path, sizeof(path), "packages/%s.deb", sha256_hex(&p->sha256, hex));
+        fd = openat(w->cache_fd, path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return error_errno(err, "cache: %s", path);
+        r = sha256_fd(fd, 0, UINT64_MAX, &digest, err);
+        if (r < 0)
+                return error_prefix(err, r, "cache: %s", path);
+        if (!sha256_equal(&digest, &p->sha256))
+                return error_set(err, -EBADMSG, "cache: %s: its sha256 is %s", path,
+                                 sha256_hex(&digest, hex));
+        return TAKE_FD(fd);
+}
+
+static int commit_package(struct repo *repo, const struct package *p, struct tree *tree,
+                          uint64_t newest, struct error *err)
+{
+        _cleanup_free_ char *ref = package_ref(p), *subject = NULL;
+        char hex[SHA256_HEX_SIZE];
+        const char *keys[] = { "slipway.sha256", sha256_hex(&p->sha256, hex), NULL };
+        struct commit_info info = { .timestamp = MIN(newest, TIMESTAMP_MAX), .keys = keys };
+
+        if (!ref || asprintf(&subject, "%s %s %s", p->name, p->version, p->architecture) < 0) {
+                subject = NULL;
+                return error_oom(err);
+        }
+        info.subject = subject;
+        return repo_commit_tree(repo, tree, ref, &info, NULL, NULL, err);
+}
+
+static int import_package(const struct workdir *w, const struct package *p, struct error *err)
+{
+        _cleanup_tree_ struct tree *tree = NULL;
+        _cleanup_close_ int fd = open_deb(w, p, err);
+        uint64_t newest;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = deb_read(fd, store_content, w->repo, &tree, &newest, err);
+        if (r < 0)
+                return r;
+        return commit_package(w->repo, p, tree, newest, err);
+}
+
+static int import_one(void *context, size_t index, struct error *err)
+{
+        struct import *import = context;
+        const struct package *p = import->pending[index];
+        uint64_t done;
+        int r;
+
+        r = import_package(import->w, p, err);
+        if (r < 0)
+                return error_prefix(err, r, "package '%s' %s", p->name, p->version);
+        done = atomic_fetch_add(&import->done, p->size) + p->size;
+        workdir_progress(import->w, STEP_IMPORT, done, import->total);
+        return 0;
+}
+
+static int compare_size(const void *a, const void *b)
+{
+        const struct package *p = *(const struct package *const *)a;
+        const struct package *q = *(const struct package *const *)b;
+
+        if (p->size != q->size)
+                return p->size > q->size ? -1 : 1;
+        return strcmp(p->name, q->name);
+}
+
+static int find_pending(struct import *import, const struct package_set *set, struct error *err)
+{
+        for (size_t i = 0; i < set->count; i++) {
+                const struct package *p = &set->items[i];
+                _cleanup_free_ char *ref = package_ref(p);
+
+                if (!ref)
+                        return error_oom(err);
+                if (is_imported(import->w->repo, p, ref))
+                        continue;
+                import->pending[import->count++] = p;
+                import->total += p->size;
+        }
+        qsort(import->pending, import->count, sizeof(import->pending[0]), compare_size);
+        return 0;
+}
+
+int packages_import(const struct workdir *w, const struct package_set *set, struct error *err)
+{
+        _cleanup_free_ const struct package **pending = calloc(set->count + 1, sizeof(*pending));
+        struct import import = { .w = w, .pending = pending };
+        int r;
+
+        if (!pending)
+                return error_oom(err);
+        r = find_pending(&import, set, err);
+        if (r < 0 || import.count == 0)
+                return r;
+        r = repo_begin(w->repo, err);
+        if (r < 0)
+                return r;
+        r = parallel_for(import.count, w->threads, import_one, &import, err);
+        if (r == 0)
+                r = repo_end(w->repo, err);
+        if (r < 0)
+                repo_abort(w->repo);
+        return r;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The files that start an image, made from its own tree: the unified kernel image (systemd's stub,
+ * the tree's kernel, the initrd, the command line) and the boot loader. */
+
+#include "manifest.h"
+#include "tree.h"
+
+/* The words of the kernel command line: usrhash, then the layers' options, then the manifest's.
+ * Caller frees. */
+int kernel_image_cmdline(const struct manifest *m, const struct sha256 *root_hash, char **ret,
+                         struct error *err) _must_check_;
+
+/* Builds the UKI in memory; caller frees *ret. */
+int kernel_image_build(const struct manifest *m, const struct tree *tree,
+                       const struct content_store *store, const struct sha256 *root_hash,
+                       const void *initrd, size_t initrd_size, char **ret, size_t *ret_size,
+                       struct error *err) _must_check_;
+
+/* Loads systemd-boot's binary for the image's architecture; caller frees *ret. */
+int kernel_image_boot_loader(const struct manifest *m, const struct tree *tree,
+                             const struct content_store *store, char **ret, size_t *ret_size,
+                             struct error *err) _must_check_;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The program `slipway`: finds the verb, runs it, reports its failure once. */
+
+#include <locale.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "interrupt.h"
+
+const struct verb verbs[] = {
+        { "build", "Compose an image", verb_build },
+        { "lock", "Write the lock file: exact packages and ids", verb_lock },
+        { "plan", "Show partitions and sizes, write nothing", verb_plan },
+        { "run", "Boot a disk in QEMU", verb_run },
+        { "diff", "Compare two builds or commits", verb_diff },
+        { "verify", "Re-derive and check a build or commit", verb_verify },
+        { "schema", "Print the JSON Schema of manifests and layers", verb_schema },
+        {},
+};
+
+static void print_help(FILE *out)
+{
+        fputs("Usage: slipway VERB [OPTION...] [ARGUMENT...]\n\n"
+              "Composes immutable container-host operating systems.\n\nVerbs:\n",
+              out);
+        for (const struct verb *v = verbs; v->name; v++)
+                fprintf(out, "  %-10s %s\n", v->name, v->summary);
+        fputs("\n`slipway VERB --help` shows the options of a verb.\n", out);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+        for (const struct verb *v = verbs; v->name; v++)
+                if (streq(v->name, name))
+                        return v;
+        return NULL;
+}
+
+int main(int argc, char *argv[])
+{
+        struct error err = {};
+        const struct verb *verb;
+        char name[64];
+        int r;
+
+        if (argc < 2) {
+                print_help(stderr);
+                return EXIT_USAGE;
+        }
+        if (streq(argv[1], "--help") || streq(argv[1], "-h") || streq(argv[1], "help")) {
+                print_help(stdout);
+                return EXIT_SUCCESS;
+        }
+        if (streq(argv[1], "--version")) {
+                puts("slipway " SLIPWAY_VERSION);
+                return EXIT_SUCCESS;
+        }
+        verb = find_verb(argv[1]);
+        if (!verb) {
+                fprintf(stderr, "slipway: unknown verb '%s'; see slipway --help\n", argv[1]);
+                return EXIT_USAGE;
+        }
+        argp_err_exit_status = EXIT_USAGE;
+        /* Nothing an artifact holds may depend on who builds it. */
+        umask(0022);
+        snprintf(name, sizeof(name), "slipway %s", verb->name);
+        argv[1] = name;
+        r = verb->run(argc - 1, argv + 1, &err);
+        if (r < 0) {
+                fprintf(stderr, "slipway: %s\n", err.message[0] ? err.message : strerror(-r));
+                interrupt_die();
+                return EXIT_FAILURE;
+        }
+        return r;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See plan.h. The initrd is really built, into memory: nothing else tells its size. */
+
+#include <sys/mman.h>
+
+#include "image.h"
+#include "initrd.h"
+#include "io.h"
+#include "kernel-image.h"
+#include "plan.h"
+#include "verity.h"
+
+static int plan_image(const struct tree *tree, struct composition *c, struct error *err)
+{
+        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        int r;
+
+        r = image_plan(tree, &(struct sha256){}, &plan, err);
+        if (r < 0)
+                return r;
+        c->usr_size = erofs_plan_size(plan);
+        c->tree_size = verity_tree_size(c->usr_size);
+        return 0;
+}
+
+static int plan_initrd(const struct workdir *w, const struct manifest *m, struct composition *c,
+                       char **ret, struct error *err)
+{
+        _cleanup_close_ int fd = memfd_create("initrd", MFD_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return error_errno(err, "initrd");
+        r = initrd_build(w, m, c->merge.tree, c->epoch, fd, err);
+        if (r < 0)
+                return r;
+        c->initrd_size = (uint64_t)lseek(fd, 0, SEEK_END);
+        *ret = malloc(c->initrd_size + 1);
+        if (!*ret)
+                return error_oom(err);
+        return io_pread(fd, *ret, c->initrd_size, 0, NULL, err);
+}
+
+static int plan_boot(const struct workdir *w, const struct manifest *m, struct composition *c,
+                     uint64_t *ret_boot_size, struct error *err)
+{
+        struct content_store store = repo_contents(w->repo);
+        _cleanup_free_ char *initrd = NULL, *image = NULL, *boot = NULL;
+        int r;
+
+        r = plan_initrd(w, m, c, &initrd, err);
+        if (r >= 0)
+                r = kernel_image_build(m, c->merge.tree, &store, &c->root_hash, initrd,
+                                       c->initrd_size, &image, &c->uki_size, err);
+        if (r >= 0)
+                r = kernel_image_boot_loader(m, c->merge.tree, &store, &boot, ret_boot_size, err);
+        return r;
+}
+
+int compose_plan(const struct workdir *w, const struct manifest *m,
+                 const struct compose_options *options, struct composition *ret, struct error *err)
+{
+        struct compose_options until_commit = *options;
+        _cleanup_composition_ struct composition c = {};
+        struct layout_contents contents = {};
+        int r;
+
+        until_commit.until = STEP_COMMIT; /* which makes equal files one */
+        r = compose(w, m, &until_commit, &c, err);
+        if (r < 0)
+                return r;
+        r = plan_image(c.merge.tree, &c, err);
+        if (r >= 0)
+                r = plan_boot(w, m, &c, &contents.boot_size, err);
+        contents.usr_size = c.usr_size;
+        contents.tree_size = c.tree_size;
+        contents.uki_size = c.uki_size;
+        if (r >= 0)
+                r = layout_plan(m, &contents, &c.layout, err);
+        if (r < 0)
+                return error_prefix(err, r, "image '%s'", m->name);
+        *ret = TAKE_STRUCT(c);
+        return 0;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See run.h. The machine is a small one that starts fast: q35 without default devices, virtio disk,
+ * network and entropy, no video; the serial console and QEMU's monitor share stdio (ctrl-a x ends
+ * it, ctrl-a h helps). The configuration goes where Ignition looks for it on QEMU, fw_cfg
+ * opt/com.coreos/config. A platform is named on the kernel's command line: systemd-stub takes more
+ * of it from SMBIOS type 11 strings. */
+
+#include <cpuid.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "io.h"
+#include "process.h"
+#include "run.h"
+#include "strv.h"
+
+#define QEMU "qemu-system-x86_64"
+
+enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
+
+/* Feature bits of CPUID's leaves 1 (Intel SDM) and 80000001h (AMD APM). */
+enum { CPUID_1_ECX_VMX = 1 << 5, CPUID_80000001_ECX_SVM = 1 << 2 };
+
+/* Where distributions put OVMF. */
+static const struct {
+        const char *code, *variables;
+} firmware_files[] = {
+        { "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+        { "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
+        { "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
+        { "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
+        { "/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin" },
+};
+
+static const char *const fixed[] = {
+        QEMU,
+        "-name",
+        "slipway",
+        "-no-user-config",
+        "-nodefaults",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+        "-device",
+        "virtio-rng-pci",
+        "-chardev",
+        "stdio,id=console,mux=on,signal=off",
+        "-serial",
+        "chardev:console",
+        "-mon",
+        "chardev=console,mode=readline",
+};
+
+/* An argv being made; remembers that memory ran out. */
+struct command {
+        char **argv;
+        bool failed;
+};
+
+static void add(struct command *c, const char *argument)
+{
+        c->failed |= strv_extend(&c->argv, argument) < 0;
+}
+
+/* Takes value over; NULL: memory ran out when it was made. */
+static void add_option(struct command *c, const char *option, char *value)
+{
+        add(c, option);
+        if (value)
+                add(c, value);
+        c->failed |= !value;
+        free(value);
+}
+
+/* QEMU separates by commas; one inside a value is written twice. */
+static char *quote(const char *value)
+{
+        _cleanup_buffer_ struct buffer b = {};
+        char *quoted;
+
+        for (; *value; value++)
+                buffer_append(&b, *value == ',' ? ",," : value, *value == ',' ? 2 : 1);
+        return buffer_take(&b, &quoted, NULL) < 0 ? NULL : quoted;
+}
+
+static void add_file(struct command *c, const char *option, const char *before, const char *path)
+{
+        _cleanup_free_ char *quoted = quote(path);
+
+        c->failed |= !quoted;
+        if (quoted)
+                add_option(c, option, string_format("%s%s", before, quoted));
+}
+
+static void add_processor(struct command *c, const struct run_options *o,
+                          const struct run_machine *m)
+{
+        add_option(c, "-accel", strdup(m->kvm ? "kvm" : "tcg,thread=multi"));
+        /* QEMU 7's TCG faults in cmpxchg16b, which kernels from 6.11 on use. */
+        add_option(c, "-cpu", strdup(m->kvm ? "host" : m->qemu_major < 8 ? "max,cx16=off" : "max"));
+        add_option(c, "-smp", string_format("%u", o->cpus));
+        add_option(c, "-m", string_format("%u", o->memory_mib));
+}
+
+static void add_firmware(struct command *c, const struct run_machine *m)
+{
+        add_file(c, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=", m->firmware);
+        add_option(c, "-drive",
+                   string_format("if=pflash,unit=1,format=raw,file=/proc/self/fd/%d",
+                                 m->variables_fd));
+}
+
+static void add_disk(struct command *c, const struct run_options *o)
+{
+        _cleanup_free_ char *before = string_format(
+                "if=none,id=disk,format=%s,cache=unsafe,discard=unmap%s,file=", o->format,
+                o->snapshot ? ",snapshot=on" : "");
+
+        c->failed |= !before;
+        if (before)
+                add_file(c, "-drive", before, o->disk);
+        add(c, "-device");
+        add(c, "virtio-blk-pci,drive=disk,bootindex=1");
+}
+
+static void add_network(struct command *c, const struct run_options *o)
+{
+        if (o->ssh_port > 0)
+                add_option(c, "-netdev",
+                           string_format("user,id=net,hostfwd=tcp:127.0.0.1:%u-:22", o->ssh_port));
+        else
+                add_option(c, "-netdev", strdup("user,id=net"));
+        add(c, "-device");
+        add(c, "virtio-net-pci,netdev=net,romfile=");
+}
+
+static int add_provisioning(struct command *c, const struct run_options *o, struct error *err)
+{
+        if (o->ignition)
+                add_file(c, "-fw_cfg", "name=opt/com.coreos/config,file=", o->ignition);
+        if (!o->platform)
+                return 0;
+        if (strlen(o->platform) > PLATFORM_NAME_MAX || !*o->platform ||
+            o->platform[strspn(o->platform, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+                return error_set(err, -EINVAL, "\"%s\" is no name of a platform", o->platform);
+        add_option(
+                c, "-smbios",
+                string_format(
+                        "type=11,value=io.systemd.stub.kernel-cmdline-extra=ignition.platform.id=%s",
+                        o->platform));
+        return 0;
+}
+
+int run_command(const struct run_options *options, const struct run_machine *machine, char ***ret,
+                struct error *err)
+{
+        struct command c = {};
+        int r;
+
+        for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+                add(&c, fixed[i]);
+        add_processor(&c, options, machine);
+        add_firmware(&c, machine);
+        add_disk(&c, options);
+        add_network(&c, options);
+        r = add_provisioning(&c, options, err);
+        for (char *const *extra = options->extra; extra && *extra; extra++)
+                add(&c, *extra);
+        if (r >= 0 && c.failed)
+                r = error_oom(err);
+        if (r < 0) {
+                strv_free(c.argv);
+                return r;
+        }
+        *ret = c.argv;
+        return 0;
+}
+
+/* A copy of the variables that nobody else sees; inherited by exec, gone with the process. */
+static int open_variables(const char *path, int *ret, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        _cleanup_close_ int fd = -1;
+        size_t size;
+        int r;
+
+        r = file_read(AT_FDCWD, path, VARIABLES_SIZE_MAX, &data, &size, err);
+        if (r < 0)
+                return r;
+        fd = memfd_create("efi-variables", 0);
+        if (fd < 0)
+                return error_errno(err, "EFI variables");
+        r = io_pwrite(fd, data, size, 0, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int find_firmware(struct run_machine *m, struct error *err)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(firmware_files); i++) {
+                if (access(firmware_files[i].code, R_OK) < 0)
+                        continue;
+                m->firmware = firmware_files[i].code;
+                return open_variables(firmware_files[i].variables, &m->variables_fd, err);
+        }
+        return error_set(
+                err, -ENOENT,
+                "No UEFI firmware for virtual machines found: package ovmf (or edk2-ovmf)");
+}
+
+/* "QEMU emulator version 7.2.22 (…)"; an unknown answer counts as new. */
+static int qemu_version(unsigned *ret, struct error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        const char *number;
+        int r;
+
+        r = spawn((const char *const[]){ QEMU, "--version", NULL },
+                  &(struct spawn_options){ .output_limit = RUN_VERSION_TEXT_MAX }, &text, err);
+        if (r < 0)
+                return r;
+        number = strstr(text, "version ");
+        *ret = number ? (unsigned)strtoul(number + strlen("version "), NULL, 10) : UINT32_MAX;
+        return 0;
+}
+
+/* Intel's VMX or AMD's SVM. A /dev/kvm without either is paravirtual (PVM): it runs kernels made
+ * for it, and stops at the first instructions of any firmware. */
+static bool processor_virtualizes(void)
+{
+        unsigned a, b, c, d;
+
+        if (__get_cpuid(1, &a, &b, &c, &d) && (c & CPUID_1_ECX_VMX))
+                return true;
+        return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & CPUID_80000001_ECX_SVM);
+}
+
+int run_probe(struct run_machine *ret, struct error *err)
+{
+        _cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+        struct run_machine m = { .kvm = kvm >= 0 && processor_virtualizes(), .variables_fd = -1 };
+        int r;
+
+        r = qemu_version(&m.qemu_major, err);
+        if (r >= 0)
+                r = find_firmware(&m, err);
+        if (r < 0)
+                return r;
+        *ret = m;
+        return 0;
+}
+
+const char *run_disk_format(const char *path, struct error *err)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        char magic[4] = {};
+
+        if (fd < 0) {
+                error_errno(err, "%s", path);
+                return NULL;
+        }
+        if (io_read(fd, magic, sizeof(magic), NULL, err) < 0)
+                return NULL;
+        return memcmp(magic, "QFI\xfb", sizeof(magic)) == 0 ? "qcow2" : "raw";
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Boots a disk in QEMU: the command line as a pure function of what is wanted and what the
+ * builder's machine offers. */
+
+#include "error.h"
+
+enum {
+        RUN_MEMORY_DEFAULT = 2048 /* MiB */,
+        RUN_CPUS_DEFAULT = 2,
+        RUN_VERSION_TEXT_MAX = 4096,
+};
+
+struct run_options {
+        const char *disk, *format;       /* "raw" or "qcow2" */
+        const char *ignition, *platform; /* NULL: none, as detected */
+        unsigned ssh_port;               /* on the builder's loopback; 0: none */
+        unsigned memory_mib, cpus;
+        bool snapshot;      /* writes are forgotten at the end */
+        char *const *extra; /* arguments for QEMU, behind ours; NULL: none */
+};
+
+struct run_machine {
+        bool kvm;
+        unsigned qemu_major;  /* version */
+        const char *firmware; /* OVMF's code */
+        int variables_fd;     /* OVMF's variables: open and inherited, changed as the guest likes */
+};
+
+/* The argv. -EINVAL for a platform that is no name. Caller frees. */
+int run_command(const struct run_options *options, const struct run_machine *machine, char ***ret,
+                struct error *err) _must_check_;
+
+/* Finds the firmware, copies its variables into a memory file of this process (whose fd survives
+ * exec), tries /dev/kvm, asks QEMU for its version. */
+int run_probe(struct run_machine *ret, struct error *err) _must_check_;
+/* "qcow2" or "raw", by the file's first bytes; NULL: err says why. */
+const char *run_disk_format(const char *path, struct error *err);

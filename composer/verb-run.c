@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* slipway run DISK: boots a disk in QEMU, its console on this terminal. The process becomes QEMU,
+ * so signals and the exit status are QEMU's own. */
+
+#include "cli.h"
+#include "run.h"
+#include "strv.h"
+
+enum {
+        KEY_IGNITION = 0x200,
+        KEY_SSH_PORT,
+        KEY_PLATFORM,
+        KEY_MEMORY,
+        KEY_CPUS,
+        KEY_SNAPSHOT,
+        KEY_PRINT,
+};
+
+struct arguments {
+        struct run_options run;
+        bool print;
+};
+
+static const struct argp_option options[] = {
+        { "ignition", KEY_IGNITION, "FILE", 0, "Ignition configuration for the first boot", 0 },
+        { "ssh-port", KEY_SSH_PORT, "N", 0, "Forward this port of the loopback to the guest's ssh",
+          0 },
+        { "platform", KEY_PLATFORM, "P", 0, "Boot as on this platform instead of the detected one",
+          0 },
+        { "memory", KEY_MEMORY, "MIB", 0, "Memory of the machine (default 2048)", 0 },
+        { "cpus", KEY_CPUS, "N", 0, "Processors of the machine (default 2)", 0 },
+        { "snapshot", KEY_SNAPSHOT, NULL, 0, "Leave the disk as it is: forget what was written",
+          0 },
+        { "print", KEY_PRINT, NULL, 0, "Print QEMU's command line, do not run it", 0 },
+        {},
+};
+
+static void parse_number(struct argp_state *state, const char *text, unsigned min, unsigned max,
+                         unsigned *ret)
+{
+        unsigned long n;
+        char *end;
+
+        errno = 0;
+        n = strtoul(text, &end, 10);
+        if (errno != 0 || *text < '0' || *text > '9' || *end || n < min || n > max)
+                argp_error(state, "'%s' is not a number from %u to %u", text, min, max);
+        *ret = (unsigned)n;
+}
+
+/* Arguments behind "--" are QEMU's. */
+static error_t parse_argument(struct arguments *a, char *argument, struct argp_state *state)
+{
+        if (!a->run.disk) {
+                a->run.disk = argument;
+                return 0;
+        }
+        if (!state->quoted || state->next <= state->quoted)
+                argp_error(state, "only one disk; arguments for QEMU stand behind '--'");
+        a->run.extra = &state->argv[state->next - 1];
+        state->next = state->argc;
+        return 0;
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+        struct arguments *a = state->input;
+        struct run_options *o = &a->run;
+
+        switch (key) {
+        case KEY_IGNITION: o->ignition = argument; return 0;
+        case KEY_SSH_PORT: parse_number(state, argument, 1, 65535, &o->ssh_port); return 0;
+        case KEY_PLATFORM: o->platform = argument; return 0;
+        case KEY_MEMORY: parse_number(state, argument, 256, 1U << 20, &o->memory_mib); return 0;
+        case KEY_CPUS: parse_number(state, argument, 1, 255, &o->cpus); return 0;
+        case KEY_SNAPSHOT: o->snapshot = true; return 0;
+        case KEY_PRINT: a->print = true; return 0;
+        case ARGP_KEY_ARG: return parse_argument(a, argument, state);
+        case ARGP_KEY_NO_ARGS: argp_error(state, "which disk?"); return 0;
+        default: return ARGP_ERR_UNKNOWN;
+        }
+}
+
+static const struct argp argp = { options,
+                                  parse_option,
+                                  "DISK [-- QEMU-ARGUMENT...]",
+                                  "Boots a disk (raw or qcow2) in QEMU, with KVM when this user "
+                                  "may use it. The console is here: ctrl-a x ends the machine, "
+                                  "ctrl-a c changes to QEMU's monitor and back.",
+                                  NULL,
+                                  NULL,
+                                  NULL };
+
+/* One argument a line would not survive a shell; single quotes do. */
+static void print_quoted(const char *argument)
+{
+        putchar('\'');
+        for (; *argument; argument++)
+                fputs(*argument == '\'' ? "'\\''" : (const char[]){ *argument, '\0' }, stdout);
+        putchar('\'');
+}
+
+static void print_command(char *const *argv)
+{
+        for (; *argv; argv++) {
+                print_quoted(*argv);
+                putchar(argv[1] ? ' ' : '\n');
+        }
+}
+
+int verb_run(int argc, char *argv[], struct error *err)
+{
+        struct arguments a = { .run = { .memory_mib = RUN_MEMORY_DEFAULT,
+                                        .cpus = RUN_CPUS_DEFAULT } };
+        struct run_machine machine = { .variables_fd = -1 };
+        _cleanup_strv_ char **command = NULL;
+        int r;
+
+        argp_parse(&argp, argc, argv, 0, NULL, &a);
+        a.run.format = run_disk_format(a.run.disk, err);
+        if (!a.run.format)
+                return err->code;
+        if (a.run.ignition && access(a.run.ignition, R_OK) < 0)
+                return error_errno(err, "%s", a.run.ignition);
+        r = run_probe(&machine, err);
+        if (r >= 0)
+                r = run_command(&a.run, &machine, &command, err);
+        if (r < 0)
+                return r;
+        if (a.print) {
+                print_command(command);
+                return 0;
+        }
+        execvp(command[0], command);
+        return error_errno(err, "%s", command[0]);
+}

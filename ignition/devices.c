@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Waiting for devices. Under systemd a device is awaited by starting its unit, which is ready when
+ * udev is done with it (all its symlinks are there); elsewhere by looking for the node. This is the
+ * only file that includes sd-bus. The limit is 90 s, or $IGNITION_DEVICE_TIMEOUT seconds. */
+
+#include <systemd/sd-bus.h>
+
+#include "clock.h"
+#include "disks.h"
+#include "process.h"
+#include "strv.h"
+
+enum { TIMEOUT_S = 90, POLL_FIRST_MS = 10, POLL_LAST_MS = 250 };
+
+#define MANAGER      "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+
+struct job {
+        const char *device;
+        char *path;    /* of the job's object */
+        bool finished; /* the job is over */
+        char result[32];
+};
+
+struct jobs {
+        struct job *items;
+        size_t count, pending;
+};
+
+static void bus_unref_p(sd_bus **bus)
+{
+        sd_bus_flush_close_unref(*bus);
+}
+
+static void message_unref_p(sd_bus_message **message)
+{
+        sd_bus_message_unref(*message);
+}
+
+static uint64_t timeout_ms(void)
+{
+        const char *text = getenv("IGNITION_DEVICE_TIMEOUT");
+        unsigned seconds;
+
+        return 1000 * (text && sscanf(text, "%u", &seconds) == 1 ? seconds : TIMEOUT_S) + 1;
+}
+
+static int timed_out(struct error *err, const char *device)
+{
+        return error_set(err, -ETIMEDOUT, "device %s did not appear within %ju s", device,
+                         (uintmax_t)timeout_ms() / 1000);
+}
+
+/* ---- by looking ---- */
+
+static int poll_device(const char *device, uint64_t deadline, struct error *err)
+{
+        uint64_t pause = POLL_FIRST_MS;
+        int r = 0;
+
+        while (r >= 0 && access(device, F_OK) < 0) {
+                uint64_t left = clock_left(deadline);
+
+                if (left == 0)
+                        return timed_out(err, device);
+                r = clock_sleep(MIN(pause, left), err);
+                pause = MIN(2 * pause, (uint64_t)POLL_LAST_MS);
+        }
+        return r;
+}
+
+/* ---- through systemd ---- */
+
+/* "/dev/disk/by-id/x-1" → "dev-disk-by\x2did-x\x2d1.device" */
+static char *unit_name(const char *path)
+{
+        _cleanup_buffer_ struct buffer b = {};
+        char *name = NULL;
+
+        path += strspn(path, "/");
+        for (const char *p = path; *p; p++) {
+                bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                             (*p >= '0' && *p <= '9') || strchr(":_.", *p);
+
+                if (*p == '/')
+                        buffer_puts(&b, "-");
+                else if (plain && !(p == path && *p == '.'))
+                        buffer_append(&b, p, 1);
+                else
+                        buffer_printf(&b, "\\x%02x", (unsigned char)*p);
+        }
+        buffer_puts(&b, ".device");
+        return buffer_take(&b, &name, NULL) < 0 ? NULL : name;
+}
+
+static int bus_open(sd_bus **ret, struct error *err)
+{
+        _cleanup_(bus_unref_p) sd_bus *bus = NULL;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r >= 0)
+                r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r < 0) { /* the initrd has only the one, a container perhaps only the other */
+                bus_unref_p(&bus);
+                bus = NULL;
+                r = sd_bus_open_system(&bus);
+        }
+        if (r < 0)
+                return error_code(err, r, "connect to systemd");
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+static void finish_job(struct jobs *jobs, const char *path, const char *result)
+{
+        for (size_t i = 0; i < jobs->count; i++) {
+                struct job *job = &jobs->items[i];
+
+                if (job->finished || !job->path || !streq(job->path, path))
+                        continue;
+                job->finished = true;
+                snprintf(job->result, sizeof(job->result), "%s", result);
+                jobs->pending--;
+        }
+}
+
+static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_)
+{
+        const char *path, *unit, *result;
+        uint32_t id;
+
+        if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) >= 0)
+                finish_job(userdata, path, result);
+        return 0;
+}
+
+static int call(sd_bus *bus, struct error *err, sd_bus_message **reply, const char *method,
+                const char *unit)
+{
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call_method(bus, MANAGER, MANAGER_PATH, MANAGER ".Manager", method, &error,
+                               reply, unit ? "ss" : NULL, unit, "replace");
+        if (r < 0)
+                error_set(err, r, "systemd: %s: %s", method, error.message ?: strerror(-r));
+        sd_bus_error_free(&error);
+        return r < 0 ? r : 0;
+}
+
+static int start_job(sd_bus *bus, struct job *job, struct error *err)
+{
+        _cleanup_(message_unref_p) sd_bus_message *reply = NULL;
+        _cleanup_free_ char *unit = unit_name(job->device);
+        const char *path;
+        int r;
+
+        if (!unit)
+                return error_oom(err);
+        r = call(bus, err, &reply, "StartUnit", unit);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return error_code(err, r, "systemd: StartUnit");
+        job->path = strdup(path);
+        return job->path ? 0 : error_oom(err);
+}
+
+static int start_jobs(sd_bus *bus, struct jobs *jobs, struct error *err)
+{
+        _cleanup_(message_unref_p) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER ".Manager", "JobRemoved",
+                                on_job_removed, jobs);
+        if (r < 0)
+                return error_code(err, r, "systemd: JobRemoved");
+        r = call(bus, err, &reply, "Subscribe", NULL);
+        for (size_t i = 0; r >= 0 && i < jobs->count; i++)
+                r = start_job(bus, &jobs->items[i], err);
+        return r;
+}
+
+static int wait_jobs(sd_bus *bus, struct jobs *jobs, uint64_t deadline, struct error *err)
+{
+        while (jobs->pending > 0) {
+                int r = sd_bus_process(bus, NULL);
+
+                if (r == 0 && clock_left(deadline) == 0)
+                        return 0;
+                if (r == 0)
+                        r = sd_bus_wait(bus, clock_left(deadline) * 1000);
+                if (r < 0 && r != -EINTR)
+                        return error_code(err, r, "systemd");
+        }
+        return 0;
+}
+
+static int check_jobs(const struct jobs *jobs, struct error *err)
+{
+        for (size_t i = 0; i < jobs->count; i++) {
+                const struct job *job = &jobs->items[i];
+
+                if (!job->finished || streq(job->result, "timeout"))
+                        return timed_out(err, job->device);
+                if (!streq(job->result, "done"))
+                        return error_set(err, -ENODEV, "device %s: systemd's job ended with '%s'",
+                                         job->device, job->result);
+        }
+        return 0;
+}
+
+static void jobs_done(struct jobs *jobs)
+{
+        for (size_t i = 0; i < jobs->count; i++)
+                free(jobs->items[i].path);
+        free(jobs->items);
+}
+
+static int systemd_wait(const char *const paths[], size_t count, uint64_t deadline,
+                        struct error *err)
+{
+        _cleanup_(jobs_done) struct jobs jobs = { calloc(count, sizeof(*jobs.items)), count,
+                                                  count };
+        _cleanup_(bus_unref_p) sd_bus *bus = NULL;
+        int r;
+
+        if (!jobs.items) {
+                jobs.count = 0;
+                return error_oom(err);
+        }
+        for (size_t i = 0; i < count; i++)
+                jobs.items[i].device = paths[i];
+        r = bus_open(&bus, err);
+        if (r >= 0)
+                r = start_jobs(bus, &jobs, err);
+        if (r >= 0)
+                r = wait_jobs(bus, &jobs, deadline, err);
+        return r < 0 ? r : check_jobs(&jobs, err);
+}
+
+/* ---- both ---- */
+
+int devices_wait(struct agent *a, const char *const paths[], size_t count, struct error *err)
+{
+        uint64_t deadline = clock_deadline(timeout_ms());
+        unsigned operation;
+        int r = 0;
+
+        if (count == 0)
+                return 0;
+        operation = log_start(&a->log, "waiting for %zu devices, first %s", count, paths[0]);
+        if (access("/run/systemd/system", F_OK) == 0)
+                r = systemd_wait(paths, count, deadline, err);
+        for (size_t i = 0; r >= 0 && i < count; i++)
+                r = poll_device(paths[i], deadline, err);
+        log_end(&a->log, operation, r < 0 ? err : NULL, "waiting for %zu devices, first %s", count,
+                paths[0]);
+        return r;
+}
+
+int devices_settle(struct agent *a, const char *node, struct error *err)
+{
+        const char *const argv[] = { "udevadm", "trigger", "--settle", node, NULL };
+        unsigned operation;
+        int r;
+
+        if (access("/run/udev/control", F_OK) < 0)
+                return 0;
+        operation = log_start(&a->log, "waiting for udev to see %s", node);
+        r = spawn(argv, NULL, NULL, err);
+        log_end(&a->log, operation, r < 0 ? err : NULL, "waiting for udev to see %s", node);
+        return r;
+}

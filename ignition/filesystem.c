@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The last step of the disks stage. A file system that is already what the configuration wants
+ * stays, unless it is to be wiped; any other is an error, unless it is to be wiped. Signatures are
+ * removed before mkfs runs, and mkfs writes its own last, so that an attempt which was cut off
+ * leaves either nothing or the whole. */
+
+#include <ctype.h>
+#include <fcntl.h>
+
+#include "block.h"
+#include "disks.h"
+#include "probe.h"
+#include "process.h"
+#include "strv.h"
+
+/* argv: program, user's options, then these; %s is replaced. */
+static const struct format {
+        const char *name, *program;
+        const char *force;
+        const char *uuid_option, *uuid_prefix, *label_option;
+        bool uuid_without_dash;
+} formats[] = {
+        { "btrfs", "mkfs.btrfs", "--force", "-U", "", "-L", false },
+        { "ext4", "mkfs.ext4", "-F", "-U", "", "-L", false },
+        { "swap", "mkswap", "-f", "-U", "", "-L", false },
+        { "vfat", "mkfs.fat", NULL, "-i", "", "-n", true },
+        { "xfs", "mkfs.xfs", "-f", "-m", "uuid=", "-L", false },
+};
+
+static const struct format *find_format(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+                if (streq(formats[i].name, name))
+                        return &formats[i];
+        return NULL;
+}
+
+static bool is_listed(const struct filesystem *f)
+{
+        return !string_is_empty(f->format);
+}
+
+/* Without regard to case and dashes: vfat's are written both ways. */
+static bool same_uuid(const char *a, const char *b)
+{
+        while (*a || *b) {
+                if (*a == '-')
+                        a++;
+                else if (*b == '-')
+                        b++;
+                else if (tolower((unsigned char)*a++) != tolower((unsigned char)*b++))
+                        return false;
+        }
+        return true;
+}
+
+static bool is_wanted(const struct filesystem *f, const struct probe *p)
+{
+        return streq(f->format, p->type) && (!f->label || streq(f->label, p->label)) &&
+               (string_is_empty(f->uuid) || same_uuid(f->uuid, p->uuid));
+}
+
+/* *ret: there is nothing to do. */
+static int check_existing(struct agent *a, const struct filesystem *f, const char *node, bool *ret,
+                          struct error *err)
+{
+        struct probe p = {};
+        int r;
+
+        if (config_is_true(&f->wipe))
+                return 0;
+        r = probe_device(node, &p, err);
+        if (r < 0)
+                return r;
+        if (p.unfinished) {
+                log_line(&a->log, LOG_NOTICE, "%s on %s was never finished: making it anew", p.type,
+                         node);
+                return 0;
+        }
+        *ret = is_wanted(f, &p);
+        if (*ret)
+                log_line(&a->log, LOG_INFO,
+                         "filesystem at \"%s\" is already correctly formatted. Skipping mkfs...",
+                         f->device);
+        else if (*p.type)
+                return error_set(err, -EEXIST,
+                                 "filesystem at \"%s\" was not of the correct type, label, or UUID "
+                                 "(found %s, \"%s\", %s) and a filesystem wipe was not requested",
+                                 f->device, p.type, p.label, p.uuid);
+        return 0;
+}
+
+/* Lower case, and for vfat without its dash; NULL: out of memory. */
+static char *uuid_argument(const struct format *format, const char *uuid)
+{
+        char *text = string_format("%s%s", format->uuid_prefix, uuid), *to = text;
+
+        for (const char *from = text; from && *from; from++)
+                if (!format->uuid_without_dash || *from != '-')
+                        *to++ = (char)tolower((unsigned char)*from);
+        if (to)
+                *to = '\0';
+        return text;
+}
+
+static int run_mkfs(const struct filesystem *f, const struct format *format, const char *node,
+                    struct error *err)
+{
+        _cleanup_free_ const char **argv = calloc(f->options.count + 8, sizeof(*argv));
+        _cleanup_free_ char *uuid = NULL;
+        size_t n = 0;
+
+        if (!argv)
+                return error_oom(err);
+        argv[n++] = format->program;
+        for (size_t i = 0; i < f->options.count; i++)
+                argv[n++] = f->options.items[i];
+        if (format->force)
+                argv[n++] = format->force;
+        if (!string_is_empty(f->uuid)) {
+                uuid = uuid_argument(format, f->uuid);
+                if (!uuid)
+                        return error_oom(err);
+                argv[n++] = format->uuid_option;
+                argv[n++] = uuid;
+        }
+        if (f->label) {
+                argv[n++] = format->label_option;
+                argv[n++] = f->label;
+        }
+        argv[n++] = node;
+        return spawn(argv, NULL, NULL, err);
+}
+
+static int make(struct agent *a, const struct filesystem *f, const char *node, struct error *err)
+{
+        const struct format *format = find_format(f->format);
+        int r;
+
+        r = probe_wipe(node, err);
+        if (r < 0 || streq(f->format, "none"))
+                return r;
+        if (!format)
+                return agent_setting_error(a, f->at, "format", err, -EOPNOTSUPP,
+                                           "unsupported filesystem format \"%s\"", f->format);
+        r = run_mkfs(f, format, node, err);
+        return r < 0 ? r : block_sync(node, err);
+}
+
+static int process(struct agent *a, const struct filesystem *f, struct error *err)
+{
+        _cleanup_block_ struct block b = BLOCK_NULL;
+        bool done = false;
+        int r;
+
+        r = block_open(f->device, O_RDONLY, &b, err);
+        if (r < 0)
+                return r;
+        block_done(&b); /* the node's name is what is needed; mkfs wants it alone */
+        r = check_existing(a, f, b.node, &done, err);
+        if (r < 0 || done)
+                return r;
+        r = make(a, f, b.node, err);
+        return r < 0 ? r : devices_settle(a, b.node, err);
+}
+
+static int format_one(struct agent *a, const struct filesystem *f, struct error *err)
+{
+        unsigned operation =
+                log_start(&a->log, "creating \"%s\" filesystem on \"%s\"", f->format, f->device);
+        int r = process(a, f, err);
+
+        log_end(&a->log, operation, r < 0 ? err : NULL, "creating \"%s\" filesystem on \"%s\"",
+                f->format, f->device);
+        return agent_setting(a, f->at, NULL, r);
+}
+
+static int wait_for_devices(struct agent *a, const struct config_list *list, struct error *err)
+{
+        _cleanup_free_ const char **paths = calloc(list->count + 1, sizeof(*paths));
+        size_t n = 0;
+
+        if (!paths)
+                return error_oom(err);
+        CONFIG_FOREACH(struct filesystem, f, list)
+        if (is_listed(f))
+                paths[n++] = f->device;
+        return devices_wait(a, paths, n, err);
+}
+
+int disks_format(struct agent *a, struct error *err)
+{
+        const struct config_list *list = &a->config.root.storage.filesystems;
+        int r;
+
+        r = wait_for_devices(a, list, err);
+        CONFIG_FOREACH(struct filesystem, f, list)
+        if (r >= 0 && is_listed(f))
+                r = format_one(a, f, err);
+        return r;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See log.h. The log sink is the one place below main() that writes for people; it is part of the
+ * contract that lines appear while a stage runs. */
+
+#include <fcntl.h>
+#include <stdarg.h>
+
+#include "console.h"
+#include "log.h"
+#include "strv.h"
+
+static const char *const level_names[] = {
+        [LOG_EMERG] = "EMERGENCY", [LOG_ALERT] = "ALERT",     [LOG_CRIT] = "CRITICAL",
+        [LOG_ERR] = "ERROR",       [LOG_WARNING] = "WARNING", [LOG_NOTICE] = "NOTICE",
+        [LOG_INFO] = "INFO",       [LOG_DEBUG] = "DEBUG",
+};
+
+void log_open(struct log *l, bool to_stdout)
+{
+        l->to_stdout = to_stdout || access("/dev/log", W_OK) < 0;
+        if (!l->to_stdout)
+                openlog("ignition", LOG_NDELAY | LOG_PID, LOG_DAEMON);
+}
+
+static void put(struct log *l, int priority, const char *text)
+{
+        const char *stage = l->stage ?: "", *colon = l->stage ? ": " : "";
+
+        if (l->quiet)
+                return;
+        if (!l->to_stdout) {
+                syslog(priority, "%s%s%s", stage, colon, text);
+                return;
+        }
+        printf("%-9s: %s%s%s\n", level_names[priority], stage, colon, text);
+        fflush(stdout);
+}
+
+void log_line(struct log *l, int priority, const char *format, ...)
+{
+        char text[ERROR_MESSAGE_MAX];
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        put(l, priority, text);
+}
+
+static void put_operation(struct log *l, int priority, unsigned operation, const char *what,
+                          const char *format, va_list ap, const char *reason)
+{
+        char text[ERROR_MESSAGE_MAX];
+
+        vsnprintf(text, sizeof(text), format, ap);
+        log_line(l, priority, "op(%x): %-10s %s%s%s", operation, what, text, reason ? ": " : "",
+                 reason ?: "");
+}
+
+unsigned log_start(struct log *l, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        put_operation(l, LOG_INFO, ++l->operations, "[started]", format, ap, NULL);
+        va_end(ap);
+        return l->operations;
+}
+
+void log_end(struct log *l, unsigned operation, const struct error *err, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        put_operation(l, err ? LOG_CRIT : LOG_INFO, operation, err ? "[failed]" : "[finished]",
+                      format, ap, err ? err->message : NULL);
+        va_end(ap);
+}
+
+/* Below the level of what reaches consoles unless none of them took the text. */
+static void put_kernel_log(const char *text, int level)
+{
+        _cleanup_close_ int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_strv_ char **lines = NULL;
+
+        if (fd < 0 || strv_split(text, "\n", &lines) < 0)
+                return;
+        STRV_FOREACH (line, lines) {
+                char record[ERROR_MESSAGE_MAX];
+                int n = snprintf(record, sizeof(record), "<%d>ignition: %s", level, *line);
+
+                if (write(fd, record, MIN((size_t)n, sizeof(record) - 1)) < 0)
+                        return;
+        }
+}
+
+/* Consoles belong to their users once the machine is up: only the initrd writes there. */
+static void put_everywhere(const char *text, size_t size)
+{
+        bool initrd = access("/etc/initrd-release", F_OK) == 0;
+        unsigned n = initrd ? console_write(CONSOLES, text, size) : 0;
+
+        put_kernel_log(text, n > 0 ? LOG_NOTICE : LOG_ERR);
+}
+
+void log_failure(struct log *l, const char *stage, const char *reason, const char *block)
+{
+        log_line(l, LOG_CRIT, "failed: %s", reason);
+        fprintf(stderr, "%s failed\n%s", stage, block);
+        put_everywhere(block, strlen(block));
+}

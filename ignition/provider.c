@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What providers share: waiting that ends, volumes, and encodings of user data. */
+
+#include "provider.h"
+
+#include <sys/mount.h>
+
+#include "data-url.h"
+#include "fetch.h"
+#include "process.h"
+#include "resource.h"
+#include "strv.h"
+
+enum { LONGEST_PAUSE_MS = 1000, LINE_EVERY_MS = 10000 };
+
+/* ---- patience ---- */
+
+struct patience patience_for(const struct agent *a, const char *what, uint64_t ms)
+{
+        uint64_t deadline = clock_deadline(ms > 0 ? ms : a->options.fetch_timeout_ms);
+
+        return (struct patience){ .what = what, .deadline = clock_earlier(deadline, a->deadline) };
+}
+
+int patience_wait(struct agent *a, struct patience *p, struct error *err)
+{
+        uint64_t left = clock_left(p->deadline), now = clock_ms();
+        char text[CLOCK_TEXT_MAX];
+
+        if (left == 0)
+                return error_set(err, -ETIMEDOUT, "%s did not appear in time", p->what);
+        if (now >= p->next_line) {
+                log_line(&a->log, LOG_INFO, "waiting for %s, time left: %s", p->what,
+                         left == UINT64_MAX ? "unlimited" : clock_text(left, text));
+                p->next_line = now + LINE_EVERY_MS;
+        }
+        p->pause_ms = MIN(fetch_next_pause(p->pause_ms), (uint64_t)LONGEST_PAUSE_MS);
+        return clock_sleep(MIN(p->pause_ms, left), err);
+}
+
+int patience_path(struct agent *a, const char *path, uint64_t ms, struct error *err)
+{
+        struct patience patience = patience_for(a, path, ms);
+
+        while (access(path, F_OK) < 0) {
+                int r = patience_wait(a, &patience, err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* ---- volumes ---- */
+
+int volume_open(struct volume *v, const char *device, struct error *err)
+{
+        const char *const mount[] = { "mount", "-o", "ro,nodev,nosuid,noexec", "--", device,
+                                      v->dir,  NULL };
+        int r;
+
+        strcpy(v->dir, "/run/ignition-device-XXXXXX");
+        if (!mkdtemp(v->dir)) {
+                r = error_errno(err, "%s", v->dir);
+                v->dir[0] = '\0';
+                return r;
+        }
+        r = spawn(mount, NULL, NULL, err);
+        v->mounted = r >= 0;
+        return r < 0 ? r : root_open(&v->root, v->dir, err);
+}
+
+int volume_read(const struct volume *v, const char *path, char **ret, size_t *ret_size,
+                struct error *err)
+{
+        _cleanup_free_ char *resolved = NULL;
+        _cleanup_place_ struct place place = PLACE_NULL;
+        struct stat st;
+        int r;
+
+        r = root_resolve_all(&v->root, path, &resolved, err);
+        if (r < 0)
+                return r;
+        if (!root_stat(&v->root, resolved, &st))
+                return PROVIDER_NONE;
+        if (!S_ISREG(st.st_mode))
+                return error_set(err, -EINVAL, "%s: not a regular file", path);
+        r = place_open(&v->root, resolved, &place, err);
+        return r < 0 ? r : file_read(place.dir, place.name, CONFIG_SIZE_MAX, ret, ret_size, err);
+}
+
+void volume_done(struct volume *v)
+{
+        root_done(&v->root);
+        if (v->mounted)
+                umount2(v->dir, MNT_DETACH);
+        if (v->dir[0])
+                rmdir(v->dir);
+        *v = (struct volume)VOLUME_NULL;
+}
+
+/* ---- encodings ---- */
+
+static void replace_text(struct config_text *t, char *text, size_t size)
+{
+        free(t->text);
+        t->text = text;
+        t->size = size;
+}
+
+int config_text_unbase64(struct config_text *t, struct error *err)
+{
+        char *text;
+        size_t size;
+        int r = base64_decode(t->text, t->size, &text, &size);
+
+        if (r == -ENOMEM)
+                return error_oom(err);
+        if (r < 0)
+                return error_set(err, -EINVAL, "%s: not base64", t->source);
+        replace_text(t, text, size);
+        return 0;
+}
+
+struct text_sink {
+        struct sink sink;
+        struct buffer buffer;
+};
+
+static void text_sink_done(struct text_sink *t)
+{
+        buffer_done(&t->buffer);
+}
+
+static int text_write(struct sink *sink, const void *data, size_t size, struct error *err)
+{
+        struct text_sink *t = (struct text_sink *)sink;
+
+        if (size > CONFIG_SIZE_MAX - t->buffer.size)
+                return error_set(err, -EFBIG, "longer than %d bytes", CONFIG_SIZE_MAX);
+        buffer_append(&t->buffer, data, size);
+        return t->buffer.failed ? error_oom(err) : 0;
+}
+
+int config_text_gunzip(struct config_text *t, struct error *err)
+{
+        _cleanup_(text_sink_done) struct text_sink plain = { { text_write }, {} };
+        struct sink *gzip = NULL;
+        char *text;
+        size_t size;
+        int r;
+
+        r = gzip_open(&plain.sink, &gzip, err);
+        if (r < 0)
+                return r;
+        r = gzip->write(gzip, t->text, t->size, err);
+        if (r >= 0)
+                r = gzip_finish(gzip, err);
+        gzip_close(gzip);
+        if (r < 0)
+                return error_prefix(err, r, "%s", t->source);
+        if (buffer_take(&plain.buffer, &text, &size) < 0)
+                return error_oom(err);
+        replace_text(t, text, size);
+        return 0;
+}
+
+void config_text_strip(struct config_text *t)
+{
+        while (t->size > 0 && t->text[t->size - 1] == '\0')
+                t->size--;
+}

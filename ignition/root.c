@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See root.h. Resolving is done on the text, one readlink() per component of what already exists;
+ * components that do not exist yet stand for themselves, so a dangling symlink leads to where its
+ * target will be made. */
+
+#include <fcntl.h>
+#include <limits.h>
+
+#include "root.h"
+#include "strv.h"
+
+enum { FILE_MAX = 16 * 1024 * 1024 };
+
+int root_open(struct root *root, const char *path, struct error *err)
+{
+        *root = (struct root){ .fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+        return root->fd < 0 ? error_errno(err, "%s", path) : 0;
+}
+
+void root_done(struct root *root)
+{
+        for (size_t i = 0; i < root->device_count; i++)
+                close(root->device_fds[i]);
+        close_p(&root->fd);
+        *root = (struct root){ .fd = -1 };
+}
+
+struct walk {
+        const struct root *root;
+        char done[PATH_MAX]; /* resolved so far, "" for the root */
+        char rest[PATH_MAX]; /* still to go */
+        unsigned links;
+        struct error *err;
+};
+
+static int too_long(struct walk *w)
+{
+        return error_code(w->err, -ENAMETOOLONG, "%s", w->done);
+}
+
+static void leave_directory(struct walk *w)
+{
+        char *slash = strrchr(w->done, '/');
+
+        *(slash ?: w->done) = '\0';
+}
+
+static int enter(struct walk *w, const char *name)
+{
+        size_t n = strlen(w->done);
+
+        if (n + strlen(name) + 2 > sizeof(w->done))
+                return too_long(w);
+        snprintf(w->done + n, sizeof(w->done) - n, "%s%s", n ? "/" : "", name);
+        return 0;
+}
+
+/* done names a symlink: its target goes before the rest. */
+static int follow(struct walk *w, const char *target)
+{
+        char rest[PATH_MAX];
+        int n;
+
+        if (++w->links > ROOT_LINKS_MAX)
+                return error_code(w->err, -ELOOP, "%s", w->done);
+        n = snprintf(rest, sizeof(rest), "%s/%s", target, w->rest);
+        if (n < 0 || (size_t)n >= sizeof(rest))
+                return too_long(w);
+        strcpy(w->rest, rest);
+        if (*target == '/')
+                w->done[0] = '\0';
+        else
+                leave_directory(w);
+        return 0;
+}
+
+/* Takes the next component off the rest: 1, or 0 at the end. */
+static int next_component(struct walk *w, char name[NAME_MAX + 1], bool *ret_last)
+{
+        char *s = w->rest + strspn(w->rest, "/");
+        size_t n = strcspn(s, "/");
+        char *after = s + n + strspn(s + n, "/");
+
+        if (n == 0)
+                return 0;
+        if (n > NAME_MAX)
+                return error_code(w->err, -ENAMETOOLONG, "%.80s…", s);
+        memcpy(name, s, n);
+        name[n] = '\0';
+        *ret_last = *after == '\0';
+        memmove(w->rest, after, strlen(after) + 1);
+        return 1;
+}
+
+static int step(struct walk *w, const char *name, bool last, bool follow_last)
+{
+        char target[PATH_MAX];
+        ssize_t n;
+        int r;
+
+        if (streq(name, "."))
+                return 0;
+        if (streq(name, "..")) {
+                leave_directory(w);
+                return 0;
+        }
+        r = enter(w, name);
+        if (r < 0 || (last && !follow_last))
+                return r;
+        n = readlinkat(w->root->fd, w->done, target, sizeof(target) - 1);
+        if (n < 0)
+                return 0;
+        target[n] = '\0';
+        return follow(w, target);
+}
+
+static int resolve(const struct root *root, const char *path, bool follow_last, char **ret,
+                   struct error *err)
+{
+        _cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
+        char name[NAME_MAX + 1];
+        bool last = false;
+        int r;
+
+        if (!w)
+                return error_oom(err);
+        w->root = root;
+        w->err = err;
+        if (strlen(path) >= sizeof(w->rest))
+                return error_code(err, -ENAMETOOLONG, "%.80s…", path);
+        strcpy(w->rest, path);
+        while ((r = next_component(w, name, &last)) > 0) {
+                r = step(w, name, last, follow_last);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        *ret = strdup(*w->done ? w->done : ".");
+        return *ret ? 0 : error_oom(err);
+}
+
+int root_resolve(const struct root *root, const char *path, char **ret, struct error *err)
+{
+        return resolve(root, path, false, ret, err);
+}
+
+int root_resolve_all(const struct root *root, const char *path, char **ret, struct error *err)
+{
+        return resolve(root, path, true, ret, err);
+}
+
+/* One directory further down; *dir is replaced. */
+static int descend(int *dir, const char *name, bool make)
+{
+        int next;
+
+        if (make && mkdirat(*dir, name, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        next = openat(*dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0)
+                return -errno;
+        close(*dir);
+        *dir = next;
+        return 0;
+}
+
+static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
+                       struct error *err)
+{
+        _cleanup_close_ int dir = fcntl(root->fd, F_DUPFD_CLOEXEC, 3);
+        const char *at = path;
+
+        if (dir < 0)
+                return error_errno(err, "dup");
+        for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
+                char name[NAME_MAX + 1];
+                int r = slash - at > NAME_MAX ? -ENAMETOOLONG : 0;
+
+                snprintf(name, sizeof(name), "%.*s", (int)(slash - at), at);
+                if (r >= 0)
+                        r = descend(&dir, name, make);
+                if (r < 0)
+                        return error_code(err, r, "/%.*s", (int)(slash - path), path);
+        }
+        *ret = (struct place){ TAKE_FD(dir), at };
+        return 0;
+}
+
+int place_open(const struct root *root, const char *path, struct place *ret, struct error *err)
+{
+        return enter_place(root, path, false, ret, err);
+}
+
+int place_make(struct root *root, const char *path, struct place *ret, struct error *err)
+{
+        int r = enter_place(root, path, true, ret, err);
+
+        return r < 0 ? r : root_touch(root, ret->dir, err);
+}
+
+void place_done(struct place *p)
+{
+        close_p(&p->dir);
+        *p = (struct place)PLACE_NULL;
+}
+
+bool root_stat(const struct root *root, const char *path, struct stat *ret)
+{
+        _cleanup_place_ struct place place = PLACE_NULL;
+
+        return place_open(root, path, &place, NULL) == 0 &&
+               fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int root_find(const struct root *root, const char *path, struct stat *ret, struct error *err)
+{
+        _cleanup_place_ struct place place = PLACE_NULL;
+        int r;
+
+        r = place_open(root, path, &place, err);
+        if (r == -ENOENT || r == -ENOTDIR)
+                return 0;
+        if (r < 0)
+                return r;
+        if (fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0)
+                return 1;
+        return errno == ENOENT ? 0 : error_errno(err, "/%s", path);
+}
+
+int root_open_path(const struct root *root, const char *path, int flags, struct error *err)
+{
+        _cleanup_place_ struct place place = PLACE_NULL;
+        int fd, r;
+
+        r = place_open(root, path, &place, err);
+        if (r < 0)
+                return r;
+        fd = openat(place.dir, place.name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        return fd < 0 ? error_errno(err, "/%s", path) : fd;
+}
+
+int root_remove(const struct root *root, const char *path, struct error *err)
+{
+        _cleanup_place_ struct place place = PLACE_NULL;
+        struct stat st;
+
+        if (!root_stat(root, path, &st))
+                return 0;
+        if (place_open(root, path, &place, err) < 0)
+                return err->code;
+        return path_remove_tree(place.dir, place.name, err);
+}
+
+/* As draft_open() names them. */
+static bool is_draft_of(const char *entry, const char *name)
+{
+        const char *salt = *entry == '.' ? startswith(entry + 1, name) : NULL;
+
+        return salt && *salt == '.' && salt[1] &&
+               strspn(salt + 1, "0123456789abcdef") == strlen(salt + 1);
+}
+
+int root_sweep(const struct root *root, const char *path, struct error *err)
+{
+        _cleanup_place_ struct place place = PLACE_NULL;
+        _cleanup_closedir_ DIR *dir = NULL;
+        struct dirent *entry;
+        int copy;
+
+        if (place_open(root, path, &place, NULL) < 0)
+                return 0;
+        copy = openat(place.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (copy < 0)
+                return error_errno(err, "/%s", path);
+        dir = fdopendir(copy);
+        if (!dir) {
+                close(copy);
+                return error_errno(err, "/%s", path);
+        }
+        while ((entry = readdir(dir)))
+                if (is_draft_of(entry->d_name, place.name) &&
+                    unlinkat(place.dir, entry->d_name, 0) < 0)
+                        return error_errno(err, "%s", entry->d_name);
+        return 0;
+}
+
+int root_touch(struct root *root, int fd, struct error *err)
+{
+        struct stat st;
+        int copy;
+
+        if (fstat(fd, &st) < 0)
+                return error_errno(err, "stat");
+        for (size_t i = 0; i < root->device_count; i++)
+                if (root->devices[i] == st.st_dev)
+                        return 0;
+        if (root->device_count == ROOT_DEVICES_MAX)
+                return error_set(err, -E2BIG, "more than %d file systems", ROOT_DEVICES_MAX);
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (copy < 0)
+                return error_errno(err, "dup");
+        root->devices[root->device_count] = st.st_dev;
+        root->device_fds[root->device_count++] = copy;
+        return 0;
+}
+
+int root_sync(struct root *root, struct error *err)
+{
+        for (size_t i = 0; i < root->device_count; i++)
+                if (syncfs(root->device_fds[i]) < 0)
+                        return error_errno(err, "sync file systems");
+        return 0;
+}
+
+int root_read(const struct root *root, const char *path, char **ret, struct error *err)
+{
+        _cleanup_free_ char *resolved = NULL, *text = NULL;
+        _cleanup_place_ struct place place = PLACE_NULL;
+        struct stat st;
+        size_t size;
+        int r;
+
+        r = root_resolve_all(root, path, &resolved, err);
+        if (r < 0)
+                return r;
+        *ret = NULL;
+        r = root_find(root, resolved, &st, err);
+        if (r <= 0)
+                return r;
+        if (!S_ISREG(st.st_mode))
+                return error_set(err, -EINVAL, "%s: not a regular file", path);
+        r = place_open(root, resolved, &place, err);
+        if (r >= 0)
+                r = file_read(place.dir, place.name, FILE_MAX, &text, &size, err);
+        if (r >= 0 && strlen(text) != size)
+                r = error_set(err, -EINVAL, "%s: holds a NUL byte", path);
+        if (r >= 0)
+                *ret = TAKE_PTR(text);
+        return r;
+}

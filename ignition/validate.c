@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The rules about resources, nodes, units and the tree as a whole; those about disks are in
+ * validate-devices.c. Messages are the original's. */
+
+#include "data-url.h"
+#include "fields.h"
+#include "unit-syntax.h"
+
+static const struct {
+        const char *name;
+        unsigned since;
+} schemes[] = {
+        { "http", 0 }, { "https", 0 }, { "tftp", 0 }, { "s3", 0 },
+        { "data", 0 }, { "gs", 2 },    { "arn", 4 },
+};
+
+#define ERROR(c, at, key, ...)   findings_add((c)->findings, FINDING_ERROR, at, key, __VA_ARGS__)
+#define WARNING(c, at, key, ...) findings_add((c)->findings, FINDING_WARNING, at, key, __VA_ARGS__)
+
+/* ---- resources ---- */
+
+static bool scheme_allowed(const char *scheme, unsigned minor)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+                if (streq(schemes[i].name, scheme))
+                        return schemes[i].since <= minor;
+        return false;
+}
+
+/* "?versionId=" of an s3 or arn URL must not be empty. */
+static bool version_id_valid(const char *url)
+{
+        const char *at = strchr(url, '?');
+
+        while (at) {
+                const char *value = startswith(at + 1, "versionId=");
+
+                if (value)
+                        return *value && *value != '&' && *value != '#';
+                at = strchr(at + 1, '&');
+        }
+        return true;
+}
+
+static bool arn_valid(const char *url)
+{
+        _cleanup_strv_ char **parts = NULL;
+        const char *resource = url;
+
+        for (int i = 0; i < 5 && resource; i++) {
+                resource = strchr(resource, ':');
+                resource += resource != NULL;
+        }
+        if (!resource || strv_split(url, ":", &parts) < 0 || strv_length(parts) < 3)
+                return false;
+        return streq(parts[2], "s3") && strchr(resource, '/');
+}
+
+static void validate_source(const struct check *c, const struct resource *r, const char *scheme)
+{
+        _cleanup_free_ char *data = NULL;
+        struct error err = {};
+        size_t size;
+
+        if (!scheme_allowed(scheme, c->minor))
+                ERROR(c, r->at, "source", "invalid url scheme");
+        else if (streq(scheme, "data") && data_url_decode(r->source, &data, &size, &err) < 0)
+                ERROR(c, r->at, "source", "%s", err.message);
+        else if (streq(scheme, "arn") && !arn_valid(r->source))
+                ERROR(c, r->at, "source", "invalid S3 ARN");
+        else if ((streq(scheme, "s3") || streq(scheme, "arn")) && !version_id_valid(r->source))
+                ERROR(c, r->at, "source", "invalid S3 object VersionId");
+}
+
+static void validate_headers(const struct check *c, const struct resource *r, const char *scheme)
+{
+        if (r->headers.count == 0)
+                return;
+        if (string_is_empty(r->source) || !scheme)
+                ERROR(c, r->at, "httpHeaders", "unable to parse url");
+        else if (!streq(scheme, "http") && !streq(scheme, "https"))
+                ERROR(c, r->at, "httpHeaders", "cannot use HTTP headers with this source scheme");
+}
+
+void validate_resource(const struct check *c, const void *object)
+{
+        const struct resource *r = object;
+        char text[URL_SCHEME_MAX] = "", *scheme = NULL;
+
+        if (!string_is_empty(r->source)) {
+                if (url_scheme(r->source, text) < 0)
+                        ERROR(c, r->at, "source", "unable to parse url");
+                else
+                        scheme = text;
+        }
+        if (scheme)
+                validate_source(c, r, scheme);
+        if (!string_is_empty(r->compression) && !streq(r->compression, "gzip"))
+                ERROR(c, r->at, "compression", "invalid compression method");
+        if (r->verification.hash && !r->source)
+                ERROR(c, r->verification.at, "hash",
+                      "source must be specified if verification is specified");
+        validate_headers(c, r, scheme);
+}
+
+void validate_required_resource(const struct check *c, const void *object)
+{
+        const struct resource *r = object;
+
+        validate_resource(c, object);
+        if (!r->source)
+                ERROR(c, r->at, NULL, "source is required");
+}
+
+void validate_header(const struct check *c, const void *object)
+{
+        const struct http_header *h = object;
+
+        if (string_is_empty(h->name))
+                ERROR(c, h->at, "name", "HTTP header name can't be empty");
+        if (h->value && !*h->value)
+                ERROR(c, h->at, "value", "unable to parse HTTP header");
+}
+
+void validate_verification(const struct check *c, const void *object)
+{
+        const struct verification *v = object;
+        const char *dash = v->hash ? strchr(v->hash, '-') : NULL;
+        size_t want;
+
+        if (!v->hash)
+                return;
+        if (!dash) {
+                ERROR(c, v->at, "hash", "malformed hash specifier");
+                return;
+        }
+        want = startswith(v->hash, "sha512-")                    ? 128
+               : startswith(v->hash, "sha256-") && c->minor >= 1 ? 64
+                                                                 : 0;
+        if (want == 0)
+                ERROR(c, v->at, "hash", "unrecognized hash function");
+        else if (strlen(dash + 1) != want)
+                ERROR(c, v->at, "hash", "incorrect size for hash sum");
+}
+
+static void validate_proxy_url(const struct check *c, json_object *at, const char *key,
+                               const char *url)
+{
+        char scheme[URL_SCHEME_MAX];
+
+        if (string_is_empty(url))
+                return;
+        if (url_scheme(url, scheme) < 0)
+                ERROR(c, at, key, "unable to parse url");
+        else if (!streq(scheme, "http") && !streq(scheme, "https"))
+                ERROR(c, at, key, "proxies must be http(s)");
+        else if (streq(key, "httpsProxy") && streq(scheme, "http"))
+                WARNING(c, at, key, "insecure HTTP proxy for HTTPS");
+}
+
+void validate_proxy(const struct check *c, const void *object)
+{
+        const __typeof__(((struct config_tree *)NULL)->proxy) *p = object;
+
+        validate_proxy_url(c, p->at, "httpProxy", p->http);
+        validate_proxy_url(c, p->at, "httpsProxy", p->https);
+}
+
+/* ---- nodes ---- */
+
+void validate_owner(const struct check *c, const void *object)
+{
+        const struct owner *o = object;
+
+        if (o->id.set && !string_is_empty(o->name))
+                ERROR(c, o->at, NULL, "cannot set both id and name");
+}
+
+bool path_is_simple(const char *path)
+{
+        if (streq(path, "/"))
+                return true;
+        while (*path == '/') {
+                size_t n = strcspn(++path, "/");
+
+                if (n == 0 || (n == 1 && path[0] == '.') || (n == 2 && strncmp(path, "..", 2) == 0))
+                        return false;
+                path += n;
+        }
+        return true;
+}
+
+void validate_path(const struct check *c, json_object *at, const char *key, const char *path,
+                   const char *missing)
+{
+        if (string_is_empty(path))
+                ERROR(c, at, key, "%s", missing);
+        else if (*path != '/')
+                ERROR(c, at, key, "path not absolute");
+        else if (!path_is_simple(path))
+                ERROR(c, at, key, "path is not fully simplified");
+}
+
+static void validate_node(const struct check *c, const struct node *node)
+{
+        validate_path(c, node->at, "path", node->path, "path not specified");
+}
+
+static void validate_mode(const struct check *c, json_object *at, const struct config_int *mode)
+{
+        if (!mode->set)
+                return;
+        if (mode->value < 0 || mode->value > 07777)
+                ERROR(c, at, "mode", "illegal file mode");
+        if ((mode->value & 07000) && c->minor < 6)
+                WARNING(c, at, "mode",
+                        "setuid/setgid/sticky bits are not supported in spec versions older than "
+                        "3.6.0");
+}
+
+void validate_file(const struct check *c, const void *object)
+{
+        const struct file *f = object;
+
+        validate_node(c, &f->node);
+        validate_mode(c, f->node.at, &f->mode);
+        if (config_is_true(&f->node.overwrite) && !f->contents.source)
+                ERROR(c, f->node.at, "overwrite",
+                      "overwrite must be false if no contents source is specified");
+}
+
+void validate_directory(const struct check *c, const void *object)
+{
+        const struct directory *d = object;
+
+        validate_node(c, &d->node);
+        validate_mode(c, d->node.at, &d->mode);
+}
+
+void validate_link(const struct check *c, const void *object)
+{
+        const struct link *l = object;
+
+        validate_node(c, &l->node);
+        if (string_is_empty(l->target) && (!l->target || c->minor >= 3))
+                ERROR(c, l->node.at, "target", "link target is required");
+        if (!config_is_true(&l->hard))
+                return;
+        if (l->node.user.id.set || l->node.user.name)
+                WARNING(c, l->node.at, "user", "user/group settings on a hard link are ignored");
+        if (l->node.group.id.set || l->node.group.name)
+                WARNING(c, l->node.at, "group", "user/group settings on a hard link are ignored");
+}
+
+/* ---- units ---- */
+
+static bool has_suffix_of(const char *name, const char *const *suffixes)
+{
+        for (; *suffixes; suffixes++)
+                if (endswith(name, *suffixes))
+                        return true;
+        return false;
+}
+
+static void validate_contents(const struct check *c, json_object *at, const char *contents,
+                              bool *ret_install)
+{
+        struct error err = {};
+
+        if (contents && unit_syntax_check(contents, ret_install, &err) < 0)
+                ERROR(c, at, "contents", "invalid unit content: %s", err.message);
+}
+
+void validate_unit(const struct check *c, const void *object)
+{
+        static const char *const suffixes[] = { ".service",   ".socket",   ".device", ".mount",
+                                                ".automount", ".swap",     ".target", ".path",
+                                                ".timer",     ".snapshot", ".slice",  ".scope",
+                                                NULL };
+        const struct unit *u = object;
+        bool install = true;
+
+        if (!u->name || !has_suffix_of(u->name, suffixes))
+                ERROR(c, u->at, "name", "invalid systemd unit extension");
+        validate_contents(c, u->at, u->contents, &install);
+        if (config_is_true(&u->enabled) && !string_is_empty(u->contents) && !install)
+                WARNING(c, u->at, "contents",
+                        "unit %s is enabled, but has no install section so enable does nothing",
+                        u->name ?: "");
+}
+
+void validate_dropin(const struct check *c, const void *object)
+{
+        const struct dropin *d = object;
+
+        if (!d->name || !endswith(d->name, ".conf"))
+                ERROR(c, d->at, "name", "invalid systemd drop-in extension");
+        validate_contents(c, d->at, d->contents, NULL);
+}
+
+static void validate_instance(const struct check *c, const struct config_list *units,
+                              const struct unit *instance, const char *template_name)
+{
+        CONFIG_FOREACH(struct unit, u, units)
+        {
+                struct error ignored;
+                bool install = true;
+
+                if (!u->name || !streq(u->name, template_name) || string_is_empty(u->contents))
+                        continue;
+                if (unit_syntax_check(u->contents, &install, &ignored) == 0 && !install)
+                        WARNING(c, instance->at, "enabled",
+                                "unit %s is enabled, but its template %s has no install section",
+                                instance->name, u->name);
+                return;
+        }
+}
+
+void validate_systemd(const struct check *c, const void *object)
+{
+        const __typeof__(((struct config_root *)NULL)->systemd) *s = object;
+        char name[256];
+
+        CONFIG_FOREACH(struct unit, u, &s->units)
+        if (config_is_true(&u->enabled) && u->name && unit_template(u->name, name, sizeof(name)))
+                validate_instance(c, &s->units, u, name);
+}
+
+/* ---- the tree ---- */
+
+/* The paths of all links (set to the link) or of all units and drop-ins with contents. */
+static json_object *link_paths(const struct config_root *root)
+{
+        json_object *set = json_object_new_object();
+
+        CONFIG_FOREACH(struct link, l, &root->storage.links)
+        if (l->node.path)
+                json_object_object_add(set, l->node.path, NULL);
+        return set;
+}
+
+static void add_unit_path(json_object *set, const char *name, const char *dropin)
+{
+        _cleanup_free_ char *path = NULL;
+
+        if (asprintf(&path, "/etc/systemd/system/%s%s%s", name, dropin ? ".d/" : "", dropin ?: "") <
+            0)
+                path = NULL;
+        if (path)
+                json_object_object_add(set, path, NULL);
+}
+
+static json_object *unit_paths(const struct config_root *root)
+{
+        json_object *set = json_object_new_object();
+
+        CONFIG_FOREACH(struct unit, u, &root->systemd.units)
+        {
+                if (u->name && !string_is_empty(u->contents))
+                        add_unit_path(set, u->name, NULL);
+                CONFIG_FOREACH(struct dropin, d, &u->dropins)
+                if (u->name && d->name && !string_is_empty(d->contents))
+                        add_unit_path(set, u->name, d->name);
+        }
+        return set;
+}
+
+static bool below_any(json_object *set, const char *path)
+{
+        char parent[4096];
+
+        if (strlen(path) >= sizeof(parent))
+                return false;
+        strcpy(parent, path);
+        for (char *slash; (slash = strrchr(parent, '/')) && slash > parent;) {
+                *slash = '\0';
+                if (json_object_object_get_ex(set, parent, NULL))
+                        return true;
+        }
+        return false;
+}
+
+struct path_sets {
+        json_object *links, *units;
+};
+
+static void path_sets_done(struct path_sets *sets)
+{
+        json_object_put(sets->links);
+        json_object_put(sets->units);
+}
+
+static void validate_placement(const struct check *c, const struct path_sets *sets,
+                               const struct node *node, const char *kind)
+{
+        if (!node->path)
+                return;
+        if (below_any(sets->links, node->path))
+                ERROR(c, node->at, NULL, "%s path includes link in config", kind);
+        if (json_object_object_get_ex(sets->units, node->path, NULL))
+                ERROR(c, node->at, "path", "path conflicts with systemd unit or dropin");
+}
+
+static void validate_hard_link(const struct check *c, const struct storage *s,
+                               const struct link *link)
+{
+        if (!config_is_true(&link->hard) || !link->target)
+                return;
+        CONFIG_FOREACH(struct directory, d, &s->directories)
+        if (d->node.path && streq(d->node.path, link->target))
+                ERROR(c, link->node.at, NULL, "hard link target is a directory");
+}
+
+void validate_root(const struct check *c, const void *object)
+{
+        const struct config_root *root = object;
+        _cleanup_(path_sets_done) struct path_sets sets = { link_paths(root), unit_paths(root) };
+
+        CONFIG_FOREACH(struct file, f, &root->storage.files)
+        validate_placement(c, &sets, &f->node, "file");
+        CONFIG_FOREACH(struct directory, d, &root->storage.directories)
+        validate_placement(c, &sets, &d->node, "directory");
+        CONFIG_FOREACH(struct link, l, &root->storage.links)
+        {
+                validate_placement(c, &sets, &l->node, "link");
+                validate_hard_link(c, &root->storage, l);
+        }
+}

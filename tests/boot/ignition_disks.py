@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""ignition's arrays and encrypted volumes in User-mode Linux, which has md and device-mapper.
+
+The first guest provisions two disks, is provisioned again (as after a cut: the key that was
+generated is lost), and finishes; the checks are those of mdadm, cryptsetup and mount.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(PROJECT / "tests" / "lib"), str(PROJECT / "tests" / "boot")]
+import slipway
+import uml
+
+MODULES = ("cbc", "ecb", "xts", "dm-crypt", "algif_skcipher", "raid1")
+QUICK_KEY = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
+STORAGE = {
+    "disks": [{"device": "/dev/ubda", "partitions": [{"number": 1, "sizeMiB": 40}, {"number": 2, "label": "b"}]},
+              {"device": "/dev/ubdb", "partitions": [{"number": 1, "sizeMiB": 40}, {"number": 2}]}],
+    "raid": [{"name": "data", "level": "raid1", "devices": ["/dev/ubda1", "/dev/ubdb1"]}],
+    "luks": [{"name": "secret", "device": "/dev/ubda2", "label": "vault", "options": QUICK_KEY, "discard": True},
+             {"name": "given", "device": "/dev/ubdb2", "options": QUICK_KEY, "keyFile": {"source": "data:,passphrase"}}],
+    "filesystems": [{"device": "/dev/md/data", "format": "ext4", "path": "/var"},
+                    {"device": "/dev/mapper/secret", "format": "ext4", "label": "s", "path": "/var/secret"},
+                    {"device": "/dev/mapper/given", "format": "swap"}],
+}
+SCRIPT = """\
+set -eux
+trap 'cat /proc/mdstat; dmesg | tail -n 25' EXIT
+export IGNITION_CONFIG_FILE={dir}/config IGNITION_DEVICE_TIMEOUT=20
+mkdir -p /run/root
+run() {{ {ignition} --platform=file --log-to-stdout --root=/run/root --config-cache=/run/cache --state-file=/run/state --neednet=/run/neednet --stage=$1; }}
+run fetch
+run disks
+cp /run/state /run/state.first
+run disks
+run mount
+mdadm --detail /dev/md/data | grep 'Raid Level : raid1'
+cryptsetup status secret | grep discards
+test "$(blkid -p -s TYPE -o value /dev/mapper/given)" = swap
+findmnt -n -o FSTYPE /run/root/var/secret | grep ext4
+cryptsetup luksDump /dev/ubda2 | grep slipway-unfinished
+run files
+cat /run/root/etc/crypttab
+test "$(stat -c %a /run/root/etc/luks)" = 700
+test "$(stat -c %a:%s /run/root/etc/luks/secret)" = 600:8192
+cryptsetup open --test-passphrase --key-file=/run/root/etc/luks/secret /dev/ubda2
+printf passphrase | cryptsetup open --test-passphrase --key-file=- /dev/ubdb2
+uuid=$(cryptsetup luksUUID /dev/ubda2)
+grep -x "secret UUID=$uuid /etc/luks/secret luks,x-initrd.attach" /run/root/etc/crypttab
+run umount
+if cryptsetup luksDump /dev/ubda2 | grep slipway-unfinished; then exit 1; fi
+if run disks; then exit 1; fi
+test "$(cryptsetup luksUUID /dev/ubda2)" = "$uuid"
+echo PROVED
+"""
+
+
+def main():
+    directory = slipway.scratch()
+    try:
+        (directory / "config").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": STORAGE}))
+        script = directory / "script"
+        script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION))
+        disks = [directory / "a", directory / "b"]
+        for disk in disks:
+            with open(disk, "wb") as file:
+                file.truncate(128 << 20)
+        status, said = uml.run(["sh", script], disks, MODULES, "512M", 300)
+        if status != 0 or "PROVED" not in said:
+            raise SystemExit(f"exit status {status}\n{said}")
+        print("arrays and encrypted volumes are made, made again after a cut, and left alone when finished")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

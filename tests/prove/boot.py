@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""the image boots, is provisioned once, runs containers, and executes nothing but the verified /usr"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import machine
+import slipway
+
+MESSAGE = "A container of the boot proof"
+PASSWORD = "correct horse"
+# Nothing of these may be on the host: what interprets or installs.
+FORBIDDEN = ("apt apt-get dpkg perl python3 python gcc cc ld awk mawk gawk lua ruby node rpm dnf "
+             "mkfs.erofs ostree make").split()
+NOEXEC = "/ /var /tmp /run /home /root /dev/shm /etc /run/user/1000 /srv".split()
+
+
+def config(scratch, public):
+    c = machine.Ignition(slipway.PROJECT / "docs/examples/hello.ign.json")
+    hashed = subprocess.run(["openssl", "passwd", "-6", "-salt", "slipway", PASSWORD], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    c.user("core", sshAuthorizedKeys=[public])
+    c.user("worker", passwordHash=hashed, groups=["sudo", "systemd-journal"], shell="/bin/bash")
+    c.file("/var/lib/proof/data", "some data", mode=0o640, user={"name": "worker"},
+           group={"name": "systemd-journal"})
+    storage = c.config["storage"]
+    storage["directories"] = [{"path": "/var/lib/proof/private", "mode": 0o700,
+                               "user": {"name": "core"}}]
+    storage["links"] = [{"path": "/var/lib/proof/link", "target": "data"},
+                        {"path": "/var/lib/proof/hard", "target": "/var/lib/proof/data",
+                         "hard": True}]
+    c.unit("proof.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+           "ExecStart=touch /run/proof-${NUMBER}\n[Install]\nWantedBy=multi-user.target\n")
+    c.config["systemd"]["units"][-1]["dropins"] = [
+        {"name": "number.conf", "contents": "[Service]\nEnvironment=NUMBER=7\n"}]
+    return c.write(scratch / "proof.ign")
+
+
+class Checks:
+    """Commands in the guest, and what they must print."""
+
+    def __init__(self, vm, key):
+        self.vm, self.key, self.count = vm, key, 0
+
+    def says(self, command, pattern):
+        output = self.vm.ssh(self.key, command, check=False)
+        if not re.search(pattern, output, re.S | re.M):
+            raise SystemExit(f"boot: {command!r} must print {pattern!r}, not {output!r}")
+        self.count += 1
+        return output
+
+    def is_(self, command, text):
+        return self.says(command, r"\A" + re.escape(text) + r"\s*\Z")
+
+
+def check_host(c):
+    """What is true after every boot."""
+    c.says("systemctl is-system-running --wait", r"\Arunning$")
+    c.is_("systemctl --failed --no-legend --plain", "")
+    c.says("findmnt -no FSTYPE,OPTIONS /usr", r"^erofs\s+ro,")
+    c.says("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")
+    c.says("cat /sys/block/dm-0/dm/uuid", "^CRYPT-VERITY-")
+    c.says("sudo dmsetup status usr", "verity V$")
+    c.says("findmnt -no FSTYPE,OPTIONS /etc", r"^overlay\s.*lowerdir=\S*/usr/etc")
+    c.says("sudo touch /usr/x 2>&1", "Read-only file system")
+    c.says("sudo mount -o remount,rw /usr 2>&1; sudo touch /usr/x 2>&1", "Read-only file system")
+    c.is_("command -v " + " ".join(FORBIDDEN), "")
+    # A copied program and a script, both must be refused wherever they lie.
+    c.is_("for d in " + " ".join(NOEXEC) + "; do "
+          "sudo cp /usr/bin/true $d/proof-x; sudo chmod 755 $d/proof-x; "
+          "$d/proof-x 2>/dev/null && echo ran in $d; sudo $d/proof-x 2>/dev/null && echo ran in $d; "
+          "sudo rm $d/proof-x; done", "")
+    # Mounts where something may be executed or written by mistake: none but those known.
+    c.is_("findmnt -rno TARGET,OPTIONS | grep -v noexec | cut -d' ' -f1 | "
+          "grep -v -e '^/usr$' -e '^/var/lib/containers'", "")
+    c.is_("ls /run/proof-7", "/run/proof-7")
+    c.says("sudo slipway-update status", r"^slot A +running +1\.0\.0 .*^slot B +empty +-")
+
+
+def check_provisioned(c):
+    c.is_("hostname", "hello")
+    c.says("id core", r"sudo")
+    c.says("id worker", r"sudo.*systemd-journal|systemd-journal.*sudo")
+    c.is_("stat -c '%U %G %a %s' /var/lib/proof/data", "worker systemd-journal 640 9")
+    c.is_("stat -c '%U %a' /var/lib/proof/private", "core 700")
+    c.is_("readlink /var/lib/proof/link", "data")
+    c.is_("stat -c %h /var/lib/proof/hard", "2")
+    c.says("sudo grep ^worker: /etc/shadow", re.escape("worker:$6$slipway$"))
+    c.is_("echo " + f"'{PASSWORD}'" + " | su -c 'echo as $(id -un)' worker 2>/dev/null",
+          "as worker")
+    c.is_("systemctl is-enabled proof.service", "enabled")
+    # ROOT was made and grown: the disk is 7 GiB, the slots and the ESP take 2.6.
+    c.says("findmnt -bno SIZE /", r"^4[0-9]{9}$")
+    c.says("sudo journalctl -b -u hello.service -o cat", MESSAGE)
+    # The boot counter is taken off once, by the first boot that is complete.
+    c.says("sudo systemctl start slipway-bless; sudo journalctl -b -u slipway-bless -o cat",
+           r"^release 1\.0\.0 is good$")
+
+
+def stages(vm, key):
+    """Seconds of firmware (with boot loader), kernel, initrd, provisioning, userspace."""
+    age, uptime = vm.clock(key)
+    text = vm.ssh(key, "systemd-analyze")
+    spent = {name: parse_seconds(value)
+             for value, name in re.findall(r"([\w. ]+?) \((kernel|initrd)\)", text)}
+    reached = re.search(r"multi-user.target reached after ([\w. ]+?) in userspace", text)
+    lines = vm.ssh(key, "sudo journalctl -b -o short-monotonic --no-hostname _PID=1 "
+                        "-g 'ignition-(fetch-offline|complete).service'", check=False)
+    times = [float(t) for t in re.findall(r"^\[ *([0-9.]+)\] .*(?:Starting|Finished)", lines, re.M)]
+    spent["firmware"] = age - uptime
+    spent["provisioning"] = times[-1] - times[0] if len(times) > 1 else 0.0
+    spent["initrd"] -= spent["provisioning"]
+    spent["userspace"] = parse_seconds(reached.group(1))
+    return spent
+
+
+def parse_seconds(text):
+    units = {"min": 60, "s": 1, "ms": 0.001, "us": 1e-6}
+    return sum(float(n) * units[u] for n, u in re.findall(r"([0-9.]+)(min|ms|us|s)", text))
+
+
+def show(name, spent):
+    order = ("firmware", "kernel", "initrd", "provisioning", "userspace")
+    total = sum(spent[k] for k in order)
+    print(f"{name:11s} {total:5.1f} s = " + " + ".join(f"{k} {spent[k]:.1f}" for k in order))
+    return total
+
+
+def first_boot(disk, scratch, key, public):
+    with machine.Registry(scratch) as registry:
+        registry.push(machine.hello_image(scratch, MESSAGE), "hello:latest")
+        with machine.Machine(disk, config(scratch, public), snapshot=False) as vm:
+            vm.wait_for(f"{MESSAGE}\\s")
+            checks = Checks(vm, key)
+            check_host(checks)
+            check_provisioned(checks)
+            spent = stages(vm, key)
+            vm.ssh(key, "echo kept | sudo tee /etc/proof-kept; cat /etc/machine-id > machine-id; "
+                        "sudo rm /etc/hostname; echo mine | sudo tee /etc/hostname")
+            vm.poweroff(key)
+            return spent, checks.count, vm.console
+
+
+def second_boot(disk, scratch, key):
+    """Another configuration is offered now, and must be left alone."""
+    other = machine.Ignition().file("/etc/hostname", "intruder\n", overwrite=True)
+    other = other.file("/etc/proof-again", "again").write(scratch / "other.ign")
+    with machine.Machine(disk, other, snapshot=False) as vm:
+        vm.wait_for("mine login:")
+        checks = Checks(vm, key)
+        check_host(checks)
+        checks.is_("hostname", "mine")
+        checks.is_("cat /etc/proof-kept", "kept")
+        checks.says("ls /etc/proof-again 2>&1", "No such file")
+        checks.is_("ls /sys/firmware/efi/efivars | grep LoaderBootCountPath", "")
+        checks.is_("cat machine-id /etc/machine-id | uniq | wc -l", "1")
+        spent = stages(vm, key)
+        vm.poweroff(key)
+        return spent, checks.count, vm.console
+
+
+def main():
+    if os.environ.get("SLIPWAY_NAMESPACE") != "1":
+        os.environ["SLIPWAY_PROOF_DISK"] = str(slipway.real_image().artifact(".raw"))
+    machine.enter_namespace()
+    scratch = slipway.scratch()
+    try:
+        disk = scratch / "disk.raw"
+        subprocess.run(["cp", "--sparse=always", os.environ["SLIPWAY_PROOF_DISK"], disk], check=True)
+        key, public = machine.ssh_key(scratch)
+        first, n, console = first_boot(disk, scratch, key, public)
+        later, m, _ = second_boot(disk, scratch, key)
+        if "ignition" in console.lower().split("login:")[0]:
+            raise SystemExit("boot: a quiet boot printed something about ignition")
+        a, b = show("first boot", first), show("later boot", later)
+        print(f"boot: {n + m} checks held; multi-user after {a:.1f} s with provisioning, "
+              f"{b:.1f} s later ({100 * (a / b - 1):+.0f} %)")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""build times as shares of Y, the time dpkg-deb and tar need to unpack the same packages"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import slipway
+
+RUNS = int(os.environ.get("SLIPWAY_RUNS", "3"))
+# Shares of Y; peak memory and sizes in MiB.
+LIMITS = {"cold": 1.3, "unchanged": 0.1, "one file": 0.25}
+PEAK_LIMIT = 512
+USR_LIMIT, DISK_EXTRA = 330, 80
+
+
+def yardstick(packages, into):
+    """Two at a time, each `dpkg-deb --fsys-tarfile | tar -x`, largest first."""
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir()
+    names = sorted(packages, key=lambda p: -p.stat().st_size)
+    start = time.monotonic()
+    subprocess.run(["xargs", "-0", "-n", "1", "-P", "2", "sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | '
+                    f'tar -x -C {into} --no-same-owner', "sh"],
+                   input="\0".join(map(str, names)).encode(), check=True)
+    seconds = time.monotonic() - start
+    shutil.rmtree(into)
+    return seconds
+
+
+def settle():
+    """What an earlier run left to write must not be paid by the next."""
+    os.sync()
+
+
+def cold(place, scratch, cache):
+    for name in ("repo", "out"):
+        shutil.rmtree(scratch / name, ignore_errors=True)
+    slipway.give_to_user(scratch / "repo")
+    settle()
+    return slipway.build(place, scratch / "out", cache, "--repo", scratch / "repo")
+
+
+def again(place, scratch, cache):
+    settle()
+    return slipway.build(place, scratch / "out", cache, "--repo", scratch / "repo")
+
+
+def touch_layer(place, number):
+    (place / "layers/base/files/usr/share").mkdir(parents=True, exist_ok=True)
+    (place / "layers/base/files/usr/share/speed-proof").write_text(f"change {number}\n")
+
+
+def measure(scratch):
+    place = slipway.reachable_copy(scratch / "place")
+    slipway.real_image()
+    cache = slipway.work_dir() / "cache"
+    names = {p["sha256"] for p in slipway.real_image().report()["packages"]}
+    packages = [p for p in (cache / "packages").iterdir() if p.stem in names]
+    figures = {"Y": [], **{name: [] for name in LIMITS}}
+    peak = 0
+    for number in range(RUNS):
+        settle()
+        figures["Y"].append(yardstick(packages, scratch / "unpacked"))
+        result = cold(place, scratch, cache)
+        figures["cold"].append(result.seconds)
+        peak = max(peak, result.peak_kib)
+        steps = result.answer["seconds"]
+        unchanged = again(place, scratch, cache)
+        if not unchanged.answer["unchanged"]:
+            raise SystemExit("an unchanged build was not recognised")
+        figures["unchanged"].append(unchanged.seconds)
+        touch_layer(place, number)
+        figures["one file"].append(again(place, scratch, cache).seconds)
+    return figures, peak, steps, again(place, scratch, cache)
+
+
+def main():
+    scratch = slipway.scratch()
+    failed = []
+    try:
+        figures, peak, steps, result = measure(scratch)
+        y = slipway.median(figures["Y"])
+        print("steps of a cold build:", ", ".join(f"{k} {v:.2f}" for k, v in steps.items()))
+        print(f"Y           {y:6.2f} s   {' '.join(f'{v:.2f}' for v in figures['Y'])}")
+        shares = []
+        for name, limit in LIMITS.items():
+            seconds = slipway.median(figures[name])
+            share = seconds / y
+            shares.append(f"{name} {share:.2f} Y")
+            print(f"{name:11s} {seconds:6.2f} s = {share:.3f} Y (limit {limit})   "
+                  f"{' '.join(f'{v:.2f}' for v in figures[name])}")
+            if share > limit:
+                failed.append(name)
+        usr = result.report()["usrSize"] / 2**20
+        allocated = result.artifact(".raw").stat().st_blocks * 512 / 2**20
+        print(f"/usr        {usr:6.1f} MiB (limit {USR_LIMIT})")
+        print(f"disk        {allocated:6.1f} MiB allocated (limit {usr + DISK_EXTRA:.1f})")
+        print(f"peak memory {peak / 1024:6.1f} MiB (limit {PEAK_LIMIT})")
+        if usr > USR_LIMIT:
+            failed.append("/usr")
+        if allocated > usr + DISK_EXTRA:
+            failed.append("disk")
+        if peak / 1024 > PEAK_LIMIT:
+            failed.append("peak memory")
+        if failed:
+            raise SystemExit(f"over the limit: {', '.join(failed)}")
+        print(f"speed: {', '.join(shares)}, peak {peak / 1024:.0f} MiB, /usr {usr:.0f} MiB")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
