@@ -13,6 +13,8 @@
 #include "esp.h"
 #include "io.h"
 
+enum { MOVE_PIECE = 8 * MIB };
+
 static void context_unref_p(struct fdisk_context **context)
 {
         if (*context)
@@ -143,9 +145,24 @@ static int write_table(const struct layout *l, const char *path, int fd, struct 
         return r;
 }
 
-static int copy_into(const char *path, const struct partition *p, int fd, struct error *err)
+/* Moves piece by piece, so that no more than a piece takes up memory and disk twice. */
+static int move_bytes(int in, int fd, uint64_t to, uint64_t size, struct error *err)
 {
-        _cleanup_close_ int in = open(path, O_RDONLY | O_CLOEXEC);
+        for (uint64_t at = 0; at < size; at += MOVE_PIECE) {
+                uint64_t n = MIN(size - at, (uint64_t)MOVE_PIECE);
+                int r = io_copy(in, at, fd, to + at, n, err);
+
+                if (r < 0)
+                        return r;
+                /* Where holes cannot be punched, the bytes stay until the file goes. */
+                fallocate(in, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)n);
+        }
+        return 0;
+}
+
+static int move_into(const char *path, const struct partition *p, int fd, struct error *err)
+{
+        _cleanup_close_ int in = open(path, O_RDWR | O_CLOEXEC);
         struct stat st;
         int r;
 
@@ -155,7 +172,7 @@ static int copy_into(const char *path, const struct partition *p, int fd, struct
                 return error_set(err, -ENOSPC,
                                  "Partition %s is too small for %s: %" PRIu64 " bytes are missing",
                                  p->label, path, (uint64_t)st.st_size - p->size);
-        r = io_copy(in, 0, fd, p->start, (uint64_t)st.st_size, err);
+        r = move_bytes(in, fd, p->start, (uint64_t)st.st_size, err);
         return error_prefix(err, r, "Partition %s", p->label);
 }
 
@@ -175,9 +192,9 @@ int disk_build(const struct layout *layout, const struct manifest *m,
         if (r >= 0)
                 r = esp_write(esp, &boot, path, err);
         if (r >= 0)
-                r = copy_into(contents->usr_path, usr, fd, err);
+                r = move_into(contents->usr_path, usr, fd, err);
         if (r >= 0)
-                r = copy_into(contents->tree_path, tree, fd, err);
+                r = move_into(contents->tree_path, tree, fd, err);
         return r;
 }
 

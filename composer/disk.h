@@ -7,7 +7,8 @@
 #include "layout.h"
 #include "workdir.h"
 
-/* Finished files that the disk is made from, as paths. */
+/* Finished files that the disk is made from, as paths. The first two are moved: of them nothing but
+ * a file of the same size, all hole, is left. */
 struct disk_contents {
         const char *usr_path, *tree_path, *uki_path, *boot_path; /* boot: systemd-boot's binary */
         uint64_t epoch;                                          /* for FAT times, seconds */

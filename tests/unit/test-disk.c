@@ -39,8 +39,6 @@ static int set_up(void **state _unused_)
 {
         if (!mkdtemp(directory))
                 return -1;
-        put("usr", 2 * MIB + 4096, 'u');
-        put("tree", 64 * KIB, 't');
         put("uki", 3 * MIB + 1, 'k');
         put("boot", 100 * KIB, 'b');
         return 0;
@@ -80,9 +78,15 @@ static int build_disk(const char *name, uint64_t epoch, const char *usr, struct 
 static void build_good(const char *name)
 {
         struct error err = {};
+        struct stat st;
 
+        put("usr", 2 * MIB + 4096, 'u');
+        put("tree", 64 * KIB, 't');
         if (build_disk(name, 1700000000, "usr", &err) < 0)
                 fail_msg("%s", err.message);
+        assert_int_equal(stat(at("usr"), &st), 0);
+        assert_int_equal(st.st_size, 2 * MIB + 4096);
+        assert_int_equal(st.st_blocks, 0); /* moved */
 }
 
 /* Output of a tool, with the test's directory taken out; fails the test when the tool does. */
