@@ -356,7 +356,8 @@ for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 # ---- two builds at once ----
 
 def together(tiny, outputs):
-    builds = [tiny.start_build(output=output) for output in outputs]
+    tiny.write()
+    builds = [tiny.start_build(output=output, write=False) for output in outputs]
     return [(b.communicate(timeout=120)[1], b.returncode) for b in builds]
 
 

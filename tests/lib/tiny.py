@@ -167,9 +167,10 @@ class Tiny:
             raise AssertionError(f"slipway build: exit {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
 
-    def start_build(self, *options, **how):
-        """A build in the background; the caller waits for it."""
-        self.write()
+    def start_build(self, *options, write=True, **how):
+        """A build in the background; the caller waits for it. write=False while another one reads."""
+        if write:
+            self.write()
         return subprocess.Popen(self.build_argv(*options, **how), env=self.environment,
                                 cwd=self.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True)
