@@ -2,7 +2,6 @@
 
 /* See digest.h. */
 
-#include <endian.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
@@ -77,51 +76,6 @@ int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret, struct
                 offset += got;
                 if (size != UINT64_MAX)
                         size -= got;
-        }
-        return hasher_final(&hasher, ret, err);
-}
-
-static bool all_zero(const char *data, size_t size)
-{
-        return size == 0 || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
-}
-
-static void update_number(struct hasher *h, uint64_t number)
-{
-        number = htole64(number);
-        hasher_update(h, &number, sizeof(number));
-}
-
-int sha256_sparse_fd(int fd, uint64_t size, struct sha256 *ret, struct error *err)
-{
-        _cleanup_hasher_ struct hasher hasher = {};
-        _cleanup_free_ char *buffer = malloc(READ_SIZE);
-        uint64_t offset = 0;
-        int r;
-
-        if (!buffer)
-                return error_oom(err);
-        r = hasher_init(&hasher, err);
-        if (r < 0)
-                return r;
-        update_number(&hasher, size);
-        while (offset < size) {
-                off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
-                size_t got;
-
-                if (data < 0 && errno == ENXIO) /* a hole to the end */
-                        break;
-                if (data > 0)
-                        offset = (uint64_t)data / READ_SIZE * READ_SIZE;
-                r = io_pread(fd, buffer, (size_t)MIN(size - offset, (uint64_t)READ_SIZE), offset,
-                             &got, err);
-                if (r < 0)
-                        return r;
-                if (!all_zero(buffer, got)) {
-                        update_number(&hasher, offset);
-                        hasher_update(&hasher, buffer, got);
-                }
-                offset += READ_SIZE;
         }
         return hasher_final(&hasher, ret, err);
 }

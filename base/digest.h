@@ -30,10 +30,6 @@ void sha256_of(const void *data, size_t size, struct sha256 *ret);
 int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret,
               struct error *err) _must_check_;
 
-/* Identity of a file that is mostly holes, without reading them: the digest of offset (64-bit
- * little-endian) and content of every 1 MiB chunk that is not all zeros, after the file's size. */
-int sha256_sparse_fd(int fd, uint64_t size, struct sha256 *ret, struct error *err) _must_check_;
-
 /* Hex form of the digest in ret (SHA256_HEX_SIZE bytes); returns ret. */
 char *sha256_hex(const struct sha256 *s, char *ret);
 

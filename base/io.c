@@ -72,6 +72,31 @@ int io_pwrite(int fd, const void *data, size_t size, uint64_t offset, struct err
         return 0;
 }
 
+/* Whether the file takes direct I/O with our alignment (statx(2), Linux 6.1). */
+static bool can_direct(int fd)
+{
+        struct statx st;
+
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) < 0 ||
+            !(st.stx_mask & STATX_DIOALIGN))
+                return false;
+        return st.stx_dio_offset_align > 0 && IO_DIRECT_ALIGN % st.stx_dio_offset_align == 0 &&
+               st.stx_dio_mem_align > 0 && IO_DIRECT_ALIGN % st.stx_dio_mem_align == 0;
+}
+
+int io_reopen_direct(int fd, struct error *err)
+{
+        char path[32];
+        int again = -1;
+
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (can_direct(fd))
+                again = open(path, (fcntl(fd, F_GETFL) & O_ACCMODE) | O_DIRECT | O_CLOEXEC);
+        if (again < 0)
+                again = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        return again < 0 ? error_errno(err, "reopen") : again;
+}
+
 static int copy_by_buffer(int in, uint64_t in_offset, int out, uint64_t out_offset, uint64_t size,
                           struct error *err)
 {

@@ -16,6 +16,11 @@ int io_pread(int fd, void *data, size_t size, uint64_t offset, size_t *ret_size,
 int io_write(int fd, const void *data, size_t size, struct error *err) _must_check_;
 int io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
               struct error *err) _must_check_;
+/* A second descriptor of an open file, for large data that nobody reads again soon: it passes by
+ * the page cache where the file system can do that, else it is like the first. Memory, sizes and
+ * offsets must be multiples of IO_DIRECT_ALIGN. */
+enum { IO_DIRECT_ALIGN = 4096 };
+int io_reopen_direct(int fd, struct error *err) _must_check_;
 /* Copies size bytes between two files by the kernel's fastest way (reflink, copy_file_range,
  * buffer); holes of the source stay holes when the target range is one. -ENODATA when the source
  * ends early. */

@@ -5,8 +5,10 @@
  * UKI → disk. The commit object, whose metadata carries root hash and sizes, is sealed when these
  * are known.
  *
- * The image and its hash tree are working files: they end up inside the disk. What stays in the
- * output directory (disk, UKI, report) is a draft until the last step, and is published together.
+ * The image is written once, into its slot of the disk, and read once more at most, for another
+ * format: the digests of its blocks, noted on the way, serve the hash tree and the disk's digest.
+ * What stays in the output directory (disk, UKI, report) is a draft until the last step, and is
+ * published together.
  */
 
 #include <fcntl.h>
@@ -45,9 +47,11 @@ struct run {
         struct draft drafts[DRAFTS_MAX];
         const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
         size_t n_drafts;
-        const struct draft *disk;             /* among the drafts */
-        struct draft usr, tree, initrd, boot; /* working files, never published */
+        const struct draft *disk, *uki; /* among the drafts */
+        struct draft initrd, boot;      /* working files, never published */
         struct erofs_plan *plan;
+        struct block_digests usr_digests;
+        struct known_blocks usr; /* on the disk */
         struct lock lock;
         struct sha256 root; /* identity of the committed tree */
 };
@@ -102,7 +106,7 @@ static char *draft_path(const struct run *run, const struct draft *d)
 /* Gives back the space of what is inside the disk by now. */
 static void drop_working_files(struct run *run)
 {
-        struct draft *const drafts[] = { &run->usr, &run->tree, &run->initrd, &run->boot };
+        struct draft *const drafts[] = { &run->initrd, &run->boot };
 
         for (size_t i = 0; i < ARRAY_SIZE(drafts); i++)
                 draft_done(drafts[i]);
@@ -183,55 +187,64 @@ static int step_commit(struct run *run, struct error *err)
 
 /* ---- image ---- */
 
-static int check_slot(const struct run *run, struct error *err)
+/* The places of the slots are settled now, by the manifest alone. A slot that is too small is
+ * reported before a byte is written. */
+static int plan_slots(struct run *run, struct error *err)
 {
-        struct layout_contents contents = { .usr_size = run->c->usr_size,
-                                            .tree_size = run->c->tree_size };
-        struct layout layout;
-
-        return layout_plan(run->m, &contents, &layout, err);
-}
-
-/* A slot that is too small is reported before a byte is written. */
-static int plan_slot(struct run *run, struct error *err)
-{
+        struct layout_contents contents = {};
         int r;
 
         r = image_plan(run->c->merge.tree, &run->root, &run->plan, err);
         if (r < 0)
                 return r;
-        run->c->usr_size = erofs_plan_size(run->plan);
-        run->c->tree_size = verity_tree_size(run->c->usr_size);
-        return check_slot(run, err);
+        run->c->usr_size = contents.usr_size = erofs_plan_size(run->plan);
+        run->c->tree_size = contents.tree_size = verity_tree_size(contents.usr_size);
+        return layout_plan(run->m, &contents, &run->c->layout, err);
 }
 
-static int step_erofs(struct run *run, struct error *err)
+static int draft_disk(struct run *run, struct draft **ret, struct error *err)
 {
-        struct content_store store = repo_contents(run->w->repo);
-        int r;
+        int r = draft_output(run, ".raw", ret, err);
 
-        r = draft_artifact(run, ".usr", &run->usr, err);
         if (r < 0)
                 return r;
-        if (ftruncate(run->usr.fd, (off_t)run->c->usr_size) < 0)
-                return error_errno(err, "usr image");
-        return erofs_plan_write(run->plan, &store, run->usr.fd, 0, run->w->threads, err);
+        run->disk = *ret;
+        if (ftruncate((*ret)->fd, (off_t)run->c->layout.disk_size) < 0)
+                return error_errno(err, "disk");
+        return 0;
+}
+
+/* The disk is as large as it will be; slot A gets its image past the page cache, which has better
+ * things to keep. */
+static int step_erofs(struct run *run, struct error *err)
+{
+        const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
+        struct content_store store = repo_contents(run->w->repo);
+        _cleanup_close_ int direct = -1;
+        struct draft *disk = NULL;
+        int r;
+
+        r = draft_disk(run, &disk, err);
+        if (r >= 0)
+                r = block_digests_init(&run->usr_digests, run->c->usr_size / BLOCK_SIZE, err);
+        if (r < 0)
+                return r;
+        run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
+        direct = io_reopen_direct(disk->fd, err);
+        if (direct < 0)
+                return direct;
+        return erofs_plan_write(run->plan, &store, direct, slot->start, &run->usr_digests,
+                                run->w->threads, err);
 }
 
 static int step_verity(struct run *run, struct error *err)
 {
-        _cleanup_free_ char *data = draft_path(run, &run->usr), *tree = NULL;
+        const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR_VERITY, 'A');
         struct uuid uuid;
-        int r;
 
-        r = draft_artifact(run, ".usr-verity", &run->tree, err);
-        if (r < 0)
-                return r;
-        tree = draft_path(run, &run->tree);
-        if (!data || !tree)
-                return error_oom(err);
         image_verity_uuid(&run->root, &uuid);
-        return verity_format(data, run->c->usr_size, tree, &uuid, &run->c->root_hash, err);
+        return verity_write(&run->usr_digests, &uuid, run->disk->fd, slot->start,
+                            &run->c->root_hash, err);
 }
 
 static int step_initrd(struct run *run, struct error *err)
@@ -294,38 +307,34 @@ static int step_uki(struct run *run, struct error *err)
                 r = draft_output(run, ".efi", &draft, err);
         if (r >= 0)
                 r = io_write(draft->fd, image, run->c->uki_size, err);
-        return r < 0 ? r : write_boot_loader(run, err);
+        if (r < 0)
+                return r;
+        run->uki = draft;
+        return write_boot_loader(run, err);
 }
 
 /* ---- disk ---- */
 
 static int step_disk(struct run *run, struct error *err)
 {
-        _cleanup_free_ char *usr = draft_path(run, &run->usr), *tree = draft_path(run, &run->tree);
-        _cleanup_free_ char *boot = draft_path(run, &run->boot), *uki = NULL, *disk = NULL;
+        _cleanup_free_ char *boot = draft_path(run, &run->boot), *uki = draft_path(run, run->uki);
+        _cleanup_free_ char *disk = draft_path(run, run->disk);
         struct layout_contents contents = { run->c->usr_size, run->c->tree_size, run->c->uki_size,
                                             0, run->c->root_hash };
-        struct draft *draft = NULL;
         struct stat st;
         int r;
 
+        if (!boot || !uki || !disk)
+                return error_oom(err);
         if (fstat(run->boot.fd, &st) < 0)
                 return error_errno(err, "boot loader");
         contents.boot_size = (uint64_t)st.st_size;
         r = layout_plan(run->m, &contents, &run->c->layout, err);
         if (r < 0)
                 return r;
-        r = draft_output(run, ".raw", &draft, err);
-        if (r < 0)
-                return r;
-        run->disk = draft;
-        disk = draft_path(run, draft);
-        uki = draft_path(run, &run->drafts[0]);
-        if (!usr || !tree || !boot || !uki || !disk)
-                return error_oom(err);
         return disk_build(&run->c->layout, run->m,
-                          &(struct disk_contents){ usr, tree, uki, boot, run->c->epoch }, disk,
-                          draft->fd, err);
+                          &(struct disk_contents){ uki, boot, run->c->epoch }, disk, run->disk->fd,
+                          err);
 }
 
 /* One draft for every further format, behind the disk's. */
@@ -346,35 +355,65 @@ static int draft_formats(struct run *run, struct error *err)
         return 0;
 }
 
-int artifact_digest(int fd, struct artifact *a, struct error *err)
+int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a, struct error *err)
 {
         int r;
 
         a->sparse = endswith(a->name, ".raw");
-        r = a->sparse ? sha256_sparse_fd(fd, a->size, &a->sha256, err)
+        r = a->sparse ? sparse_digest(fd, a->size, known, &a->sha256, err)
                       : sha256_fd(fd, 0, a->size, &a->sha256, err);
         return error_prefix(err, r, "%s", a->name);
 }
 
-/* Size, digest and durability of one artifact. The disk writes while we hash. */
-static int finish_artifact(struct run *run, size_t index, struct error *err)
+/* Name and size of one artifact. */
+static int describe_artifact(struct run *run, size_t index, struct error *err)
 {
         struct artifact *a = &run->c->artifacts.items[index];
         struct draft *d = &run->drafts[index];
         struct stat st;
-        int r;
 
         if (fstat(d->fd, &st) < 0)
                 return error_errno(err, "%s", d->name);
         a->size = (uint64_t)st.st_size;
         a->name = strdup(d->name);
-        if (!a->name)
-                return error_oom(err);
-        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
-        r = artifact_digest(d->fd, a, err);
+        return a->name ? 0 : error_oom(err);
+}
+
+static int sync_artifact(const struct draft *d, struct error *err)
+{
+        return fdatasync(d->fd) < 0 ? error_errno(err, "%s: sync", d->name) : 0;
+}
+
+/* Size, digest and durability of what a step has written. The disk writes while we hash. */
+static int finish_artifact(struct run *run, size_t index, struct error *err)
+{
+        struct draft *d = &run->drafts[index];
+        int r;
+
+        r = describe_artifact(run, index, err);
         if (r < 0)
                 return r;
-        return fdatasync(d->fd) < 0 ? error_errno(err, "%s: sync", d->name) : 0;
+        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
+        r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
+        return r < 0 ? r : sync_artifact(d, err);
+}
+
+/* The same of another format of the disk, which is hashed while it is written. */
+static int convert_artifact(struct run *run, size_t index, struct error *err)
+{
+        const struct output_ops *ops = run->formats[index];
+        struct draft *d = &run->drafts[index];
+        struct sha256 digest;
+        int r;
+
+        r = ops->write(run->disk->fd, run->c->layout.disk_size, &run->usr, d->fd, &digest, err);
+        if (r < 0)
+                return error_prefix(err, r, "output '%s'", ops->name);
+        r = describe_artifact(run, index, err);
+        if (r < 0)
+                return r;
+        run->c->artifacts.items[index].sha256 = digest;
+        return sync_artifact(d, err);
 }
 
 static int draft_report(struct run *run, struct error *err)
@@ -433,20 +472,13 @@ static int seal_commit(struct run *run, struct error *err)
 static int output_task(void *context, size_t index, struct error *err)
 {
         struct run *run = context;
-        const struct output_ops *ops;
-        int r = 0;
 
         if (index == run->n_drafts) {
                 drop_working_files(run);
                 return seal_commit(run, err);
         }
-        ops = run->formats[index];
-        if (ops)
-                r = error_prefix(err,
-                                 ops->write(run->disk->fd, run->c->layout.disk_size,
-                                            run->drafts[index].fd, err),
-                                 "output '%s'", ops->name);
-        return r < 0 ? r : finish_artifact(run, index, err);
+        return run->formats[index] ? convert_artifact(run, index, err)
+                                   : finish_artifact(run, index, err);
 }
 
 /* All at once, because most of it is waiting for the disk. */
@@ -543,7 +575,7 @@ static int run_steps(struct run *run, struct error *err)
 
         for (int step = 0; step <= (int)run->options->until; step++) {
                 if (step == STEP_EROFS) {
-                        r = plan_slot(run, err);
+                        r = plan_slots(run, err);
                         if (r >= 0)
                                 r = parallel_for(2, 2, image_or_initrd, run, err);
                         step = STEP_INITRD;
@@ -561,6 +593,7 @@ static void run_done(struct run *run)
         for (size_t i = 0; i < run->n_drafts; i++)
                 draft_done(&run->drafts[i]);
         drop_working_files(run);
+        block_digests_done(&run->usr_digests);
         erofs_plan_free(run->plan);
         lock_done(&run->lock);
 }
@@ -588,8 +621,6 @@ int compose(const struct workdir *w, const struct manifest *m,
                 .m = m,
                 .options = options,
                 .c = &c,
-                .usr = DRAFT_NULL,
-                .tree = DRAFT_NULL,
                 .initrd = DRAFT_NULL,
                 .boot = DRAFT_NULL,
         };

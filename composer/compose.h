@@ -4,6 +4,7 @@
 /* The pipeline: from a manifest to finished artifacts. compose.c alone strings the steps together.
  */
 
+#include "block-digests.h"
 #include "layout.h"
 #include "merge.h"
 
@@ -17,12 +18,14 @@ struct compose_options {
 struct artifact {
         char *name;
         uint64_t size;
-        bool sparse; /* the raw disk, mostly holes: `sha256` is that of sha256_sparse_fd() */
+        bool sparse; /* the raw disk, mostly holes: `sha256` is that of sparse_digest() */
         struct sha256 sha256;
 };
 
-/* Computes a->sha256 of an open artifact whose name and size are set. */
-int artifact_digest(int fd, struct artifact *a, struct error *err) _must_check_;
+/* Computes a->sha256 of an open artifact whose name and size are set; what is known of the disk is
+ * not read (NULL: nothing). */
+int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a,
+                    struct error *err) _must_check_;
 
 struct composition {
         struct sha256 key; /* identity of all inputs */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See disk.h. The layout says where everything is; this file only carries it out: the partition
- * table through libfdisk (both copies, protective MBR, every id given by us), then the contents.
+ * table through libfdisk (both copies, protective MBR, every id given by us), then the ESP.
  * disk.c is the only file that includes libfdisk. */
 
 #include <fcntl.h>
@@ -12,8 +12,6 @@
 #include "disk.h"
 #include "esp.h"
 #include "io.h"
-
-enum { MOVE_PIECE = 8 * MIB };
 
 static void context_unref_p(struct fdisk_context **context)
 {
@@ -145,43 +143,10 @@ static int write_table(const struct layout *l, const char *path, int fd, struct 
         return r;
 }
 
-/* Moves piece by piece, so that no more than a piece takes up memory and disk twice. */
-static int move_bytes(int in, int fd, uint64_t to, uint64_t size, struct error *err)
-{
-        for (uint64_t at = 0; at < size; at += MOVE_PIECE) {
-                uint64_t n = MIN(size - at, (uint64_t)MOVE_PIECE);
-                int r = io_copy(in, at, fd, to + at, n, err);
-
-                if (r < 0)
-                        return r;
-                /* Where holes cannot be punched, the bytes stay until the file goes. */
-                fallocate(in, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)n);
-        }
-        return 0;
-}
-
-static int move_into(const char *path, const struct partition *p, int fd, struct error *err)
-{
-        _cleanup_close_ int in = open(path, O_RDWR | O_CLOEXEC);
-        struct stat st;
-        int r;
-
-        if (in < 0 || fstat(in, &st) < 0)
-                return error_errno(err, "%s", path);
-        if ((uint64_t)st.st_size > p->size)
-                return error_set(err, -ENOSPC,
-                                 "Partition %s is too small for %s: %" PRIu64 " bytes are missing",
-                                 p->label, path, (uint64_t)st.st_size - p->size);
-        r = move_bytes(in, fd, p->start, (uint64_t)st.st_size, err);
-        return error_prefix(err, r, "Partition %s", p->label);
-}
-
 int disk_build(const struct layout *layout, const struct manifest *m,
                const struct disk_contents *contents, const char *path, int fd, struct error *err)
 {
         const struct partition *esp = layout_find(layout, PARTITION_ESP, 0);
-        const struct partition *usr = layout_find(layout, PARTITION_USR, 'A');
-        const struct partition *tree = layout_find(layout, PARTITION_USR_VERITY, 'A');
         const struct esp_contents boot = { contents->uki_path, contents->boot_path, m->version,
                                            m->architecture, contents->epoch };
         int r;
@@ -189,13 +154,7 @@ int disk_build(const struct layout *layout, const struct manifest *m,
         if (ftruncate(fd, (off_t)layout->disk_size) < 0)
                 return error_errno(err, "Disk image");
         r = write_table(layout, path, fd, err);
-        if (r >= 0)
-                r = esp_write(esp, &boot, path, err);
-        if (r >= 0)
-                r = move_into(contents->usr_path, usr, fd, err);
-        if (r >= 0)
-                r = move_into(contents->tree_path, tree, fd, err);
-        return r;
+        return r < 0 ? r : esp_write(esp, &boot, path, err);
 }
 
 /* ---- reading ---- */

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Writes the disk image: GPT through libfdisk, the ESP as FAT32 through dosfstools and mtools with
- * everything that could vary pinned, slot A filled, slot B empty. Unused space stays a hole. */
+/* The disk image around the slots' contents: GPT through libfdisk, the ESP as FAT32 through
+ * dosfstools and mtools with everything that could vary pinned. Unused space stays a hole. */
 
 #include "layout.h"
 #include "workdir.h"
 
-/* Finished files that the disk is made from, as paths. The first two are moved: of them nothing but
- * a file of the same size, all hole, is left. */
+/* Finished files that the ESP is made from, as paths. */
 struct disk_contents {
-        const char *usr_path, *tree_path, *uki_path, *boot_path; /* boot: systemd-boot's binary */
-        uint64_t epoch;                                          /* for FAT times, seconds */
+        const char *uki_path, *boot_path; /* boot: systemd-boot's binary */
+        uint64_t epoch;                   /* for FAT times, seconds */
 };
 
-/* Writes to fd, an empty file open for reading and writing; path names it for the tools. */
+/* Writes to fd, a file open for reading and writing that has nothing yet but what was written into
+ * the layout's slots; path names it for the tools. */
 int disk_build(const struct layout *layout, const struct manifest *m,
                const struct disk_contents *contents, const char *path, int fd,
                struct error *err) _must_check_;

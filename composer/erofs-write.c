@@ -20,8 +20,9 @@ enum { SEGMENT_SIZE = 1024 * 1024, SEGMENT_BLOCKS = SEGMENT_SIZE / EROFS_BLOCK_S
 struct writer {
         const struct erofs_plan *plan;
         const struct content_store *store;
-        int fd;
-        uint64_t offset; /* of the image in fd */
+        int fd;                        /* -1: nothing is written */
+        uint64_t offset;               /* of the image in fd */
+        struct block_digests *digests; /* or NULL */
 };
 
 /* ---- blocks ---- */
@@ -29,6 +30,23 @@ struct writer {
 static bool is_zero(const uint8_t *block)
 {
         return block[0] == 0 && memcmp(block, block + 1, EROFS_BLOCK_SIZE - 1) == 0;
+}
+
+/* Zeroed memory for whole blocks, as direct I/O wants it. */
+static uint8_t *blocks_new(uint64_t size)
+{
+        uint8_t *blocks = aligned_alloc(IO_DIRECT_ALIGN, size);
+
+        return blocks ? memset(blocks, 0, size) : NULL;
+}
+
+static int write_run(const struct writer *w, const uint8_t *data, uint64_t size, uint64_t position,
+                     struct error *err)
+{
+        if (w->digests)
+                block_digests_set(w->digests, position / EROFS_BLOCK_SIZE, data,
+                                  size / EROFS_BLOCK_SIZE);
+        return w->fd < 0 ? 0 : io_pwrite(w->fd, data, size, w->offset + position, err);
 }
 
 /* Writes size bytes (whole blocks) to the image at position; zero blocks stay as they are. */
@@ -46,7 +64,7 @@ static int write_blocks(const struct writer *w, const uint8_t *data, uint64_t si
                 }
                 for (end = start; end < size && !is_zero(data + end);)
                         end += EROFS_BLOCK_SIZE;
-                r = io_pwrite(w->fd, data + start, end - start, w->offset + position + start, err);
+                r = write_run(w, data + start, end - start, position + start, err);
                 if (r < 0)
                         return r;
                 start = end;
@@ -175,7 +193,7 @@ static void encode_superblock(const struct erofs_plan *plan, uint8_t *zone)
 static int write_metadata(const struct writer *w, struct error *err)
 {
         uint64_t size = w->plan->data_block * EROFS_BLOCK_SIZE;
-        _cleanup_free_ uint8_t *zone = calloc(w->plan->data_block, EROFS_BLOCK_SIZE);
+        _cleanup_free_ uint8_t *zone = blocks_new(size);
 
         if (!zone)
                 return error_oom(err);
@@ -231,7 +249,7 @@ static int read_part(const struct writer *w, const struct erofs_item *file, uint
         if (is_hole(&content, from - file_start, to - from))
                 return 0;
         if (!*buffer)
-                *buffer = calloc(1, end - start);
+                *buffer = blocks_new(end - start);
         if (!*buffer)
                 return error_oom(err);
         return content_read(&content, *buffer + (from - start), to - from, from - file_start, err);
@@ -273,14 +291,18 @@ static int extend_file(int fd, uint64_t size, struct error *err)
 }
 
 int erofs_plan_write(const struct erofs_plan *plan, const struct content_store *store, int fd,
-                     uint64_t offset, unsigned threads, struct error *err)
+                     uint64_t offset, struct block_digests *digests, unsigned threads,
+                     struct error *err)
 {
-        struct writer w = { .plan = plan, .store = store, .fd = fd, .offset = offset };
+        struct writer w = {
+                .plan = plan, .store = store, .fd = fd, .offset = offset, .digests = digests
+        };
         size_t segments = DIV_ROUND_UP(plan->end_block - plan->data_block, SEGMENT_BLOCKS);
         int r;
 
         assert(offset % EROFS_BLOCK_SIZE == 0);
-        r = extend_file(fd, offset + erofs_plan_size(plan), err);
+        assert(!digests || digests->count == plan->end_block);
+        r = fd < 0 ? 0 : extend_file(fd, offset + erofs_plan_size(plan), err);
         if (r < 0)
                 return r;
         r = write_metadata(&w, err);

@@ -6,10 +6,11 @@
  * KiB-aligned behind it, no inline tails, inodes in tree order. Readable by Linux 5.4 and later
  * (chunk-based and compressed layouts are not used). */
 
+#include "block-digests.h"
 #include "derive.h"
 #include "tree.h"
 
-enum { EROFS_BLOCK_SIZE = 4096 };
+enum { EROFS_BLOCK_SIZE = BLOCK_SIZE };
 
 struct erofs_options {
         struct uuid *uuid; /* volume UUID; NULL: zeros */
@@ -30,8 +31,10 @@ void erofs_plan_free(struct erofs_plan *plan);
 DEFINE_CLEANUP(struct erofs_plan, erofs_plan_free)
 /* Size of the image in bytes, a multiple of the block size. */
 uint64_t erofs_plan_size(const struct erofs_plan *plan);
-/* Writes the image at offset (block-aligned) of fd; the range must read as zeros (a hole) before:
- * zero blocks are skipped. Work is spread over `threads` (0: all CPUs); the bytes do not depend on
- * their number. */
+/* Writes the image at offset (block-aligned) of fd, which may do direct I/O; the range must read as
+ * zeros (a hole) before: zero blocks are skipped. fd -1: nothing is written. The digest of every
+ * block goes to `digests` (NULL: not wanted), made for the image's blocks. Work is spread over
+ * `threads` (0: all CPUs), each with 1 MiB of memory; the bytes do not depend on their number. */
 int erofs_plan_write(const struct erofs_plan *plan, const struct content_store *store, int fd,
-                     uint64_t offset, unsigned threads, struct error *err) _must_check_;
+                     uint64_t offset, struct block_digests *digests, unsigned threads,
+                     struct error *err) _must_check_;

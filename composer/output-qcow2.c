@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* qcow2 version 3, uncompressed, 64 KiB clusters, written in one pass over the disk:
+/* qcow2 version 3, uncompressed, 64 KiB clusters:
  *
  *   cluster 0   header
+ *   then        L1 table (where each L2 table is), L2 tables (where each cluster of the disk is),
+ *               refcount table, refcount blocks
  *   then        the disk's clusters that are not all zeros, in order
- *   then        L2 tables (where each cluster of the disk is), L1 table (where each L2 table is),
- *               refcount blocks, refcount table
  *
- * Whether a cluster is written depends on its bytes, not on where the file system keeps holes, so
- * that equal disks give equal files. An L2 table without entries does not exist. Every cluster of
- * the file is used exactly once: all refcounts are 1. Numbers are big-endian. */
+ * Which clusters these are is found out first; from then on every byte's place is known, and the
+ * file is written, and hashed, from its beginning to its end. Whether a cluster is written depends
+ * on its bytes, not on where the file system keeps holes, so that equal disks give equal files. An
+ * L2 table without entries does not exist. Every cluster of the file is used exactly once: all
+ * refcounts are 1. Numbers are big-endian. */
 
 #include <assert.h>
 #include <endian.h>
 
+#include "hash-thread.h"
 #include "io.h"
 #include "output-formats.h"
 
@@ -24,7 +27,7 @@ enum {
         REFCOUNT_ORDER = 4,            /* 16 bits */
         REFCOUNTS = CLUSTER_SIZE / 2,  /* in one block */
         TABLE_ENTRIES = CLUSTER_SIZE / 8 /* in one cluster of the refcount or L1 table */,
-        BATCH_CLUSTERS = 16,
+        PIECE_CLUSTERS = 64, /* read and written at once */
 };
 
 #define QCOW2_DISK_MAX (16ULL * 1024 * GIB) /* bounds the L1 table's memory to 256 KiB */
@@ -50,99 +53,102 @@ static_assert(sizeof(struct qcow2_header) == 104 + 8, "qcow2 header");
 struct writer {
         int disk_fd, fd;
         uint64_t disk_size;
-        uint64_t **l2; /* one table per 512 MiB of the disk, NULL while empty; host byte order */
-        uint64_t n_l2;
-        uint64_t next; /* cluster of the file */
+        const struct known_blocks *known;
+        uint64_t *data; /* the disk's clusters that are not zeros */
+        uint64_t n_data, n_allocated;
+        /* Clusters of the file. */
+        uint64_t l1, n_l1, l2, n_l2, refcount_table, n_refcount_table, refcounts, n_refcounts,
+                first_data;
+        uint64_t next;       /* to be written */
+        uint8_t *buffers[2]; /* of a piece; one is filled while the other is hashed */
+        unsigned turn;
+        struct hash_thread *digest;
 };
 
 static void writer_done(struct writer *w)
 {
-        for (uint64_t i = 0; w->l2 && i < w->n_l2; i++)
-                free(w->l2[i]);
-        free(w->l2);
+        hash_thread_free(w->digest);
+        close_p(&w->disk_fd);
+        close_p(&w->fd);
+        free(w->data);
+        free(w->buffers[0]);
+        free(w->buffers[1]);
 }
 
-/* ---- data ---- */
+/* ---- which clusters ---- */
+
+static int add_data(struct writer *w, uint64_t cluster, struct error *err)
+{
+        if (w->n_data == w->n_allocated) {
+                uint64_t n = MAX(2 * w->n_allocated, (uint64_t)PIECE_CLUSTERS);
+                uint64_t *data = reallocarray(w->data, n, sizeof(*data));
+
+                if (!data)
+                        return error_oom(err);
+                w->data = data;
+                w->n_allocated = n;
+        }
+        w->data[w->n_data++] = cluster;
+        return 0;
+}
+
+/* Reads clusters; behind the disk's end are zeros. */
+static int read_clusters(const struct writer *w, uint64_t first, uint64_t n, uint8_t *buffer,
+                         struct error *err)
+{
+        uint64_t start = first * CLUSTER_SIZE;
+        size_t size = MIN(w->disk_size - start, n * CLUSTER_SIZE), got;
+        /* Direct I/O wants whole blocks, and ends with the file by itself. */
+        int r = io_pread(w->disk_fd, buffer, ROUND_UP(size, (size_t)IO_DIRECT_ALIGN), start, &got,
+                         err);
+
+        if (r < 0)
+                return r;
+        if (got < size)
+                return error_set(err, -ENODATA, "the disk ends early");
+        memset(buffer + size, 0, n * CLUSTER_SIZE - size);
+        return 0;
+}
 
 static bool is_zero(const uint8_t *cluster)
 {
         return cluster[0] == 0 && memcmp(cluster, cluster + 1, CLUSTER_SIZE - 1) == 0;
 }
 
-/* Notes that the disk's cluster is the file's next one. */
-static int map_cluster(struct writer *w, uint64_t cluster, struct error *err)
+/* Looks at the clusters from `first` up to the disk's `end` (bytes). */
+static int find_in(struct writer *w, uint64_t first, uint64_t end, struct error *err)
 {
-        uint64_t **table = &w->l2[cluster / L2_ENTRIES];
-
-        if (!*table)
-                *table = calloc(L2_ENTRIES, sizeof(**table));
-        if (!*table)
-                return error_oom(err);
-        (*table)[cluster % L2_ENTRIES] = w->next++ * CLUSTER_SIZE | QCOW2_COPIED;
-        return 0;
-}
-
-/* Writes those of n clusters that are not zero; neighbours with one call. */
-static int write_clusters(struct writer *w, const uint8_t *data, uint64_t first, uint64_t n,
-                          struct error *err)
-{
-        uint64_t run;
-        int r;
-
-        for (uint64_t i = 0; i < n; i += run) {
-                const uint8_t *start = data + i * CLUSTER_SIZE;
-                uint64_t offset = w->next * CLUSTER_SIZE;
-
-                for (run = 0; i + run < n && !is_zero(start + run * CLUSTER_SIZE); run++) {
-                        r = map_cluster(w, first + i + run, err);
-                        if (r < 0)
-                                return r;
-                }
-                if (run == 0) {
-                        run = 1;
-                        continue;
-                }
-                r = io_pwrite(w->fd, start, run * CLUSTER_SIZE, offset, err);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* Copies the clusters from `first` up to the disk's `end` (bytes). */
-static int copy_clusters(struct writer *w, uint64_t first, uint64_t end, uint8_t *buffer,
-                         struct error *err)
-{
-        uint64_t n = 0;
-        int r;
+        uint64_t n, block;
 
         for (; first * CLUSTER_SIZE < end; first += n) {
                 uint64_t start = first * CLUSTER_SIZE;
-                size_t size = MIN(end - start, (uint64_t)BATCH_CLUSTERS * CLUSTER_SIZE), got;
+                bool known = known_blocks_find(w->known, start, CLUSTER_SIZE, &block);
+                int r = 0;
 
-                n = DIV_ROUND_UP(size, CLUSTER_SIZE);
-                r = io_pread(w->disk_fd, buffer, size, start, &got, err);
-                if (r < 0)
-                        return r;
-                if (got < size)
-                        return error_set(err, -ENODATA, "the disk ends early");
-                memset(buffer + size, 0, n * CLUSTER_SIZE - size);
-                r = write_clusters(w, buffer, first, n, err);
+                n = known ? 1
+                          : MIN((uint64_t)PIECE_CLUSTERS, DIV_ROUND_UP(end - start, CLUSTER_SIZE));
+                if (!known)
+                        r = read_clusters(w, first, n, w->buffers[0], err);
+                for (uint64_t i = 0; r >= 0 && i < n; i++) {
+                        bool zero = known ? block_digests_zero(w->known->digests, block,
+                                                               CLUSTER_SIZE / BLOCK_SIZE)
+                                          : is_zero(w->buffers[0] + i * CLUSTER_SIZE);
+
+                        if (!zero)
+                                r = add_data(w, first + i, err);
+                }
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-/* Copies all data of the disk; what the file system knows as holes is not even read. */
-static int write_data(struct writer *w, struct error *err)
+/* What the file system knows as holes is not even looked at. */
+static int find_data(struct writer *w, struct error *err)
 {
-        _cleanup_free_ uint8_t *buffer = malloc(BATCH_CLUSTERS * CLUSTER_SIZE);
         uint64_t position = 0;
         int r;
 
-        if (!buffer)
-                return error_oom(err);
         while (position < w->disk_size) {
                 off_t data = lseek(w->disk_fd, (off_t)position, SEEK_DATA), hole;
                 uint64_t end;
@@ -156,7 +162,7 @@ static int write_data(struct writer *w, struct error *err)
                         return error_errno(err, "find holes");
                 end = MIN(ROUND_UP((uint64_t)hole, CLUSTER_SIZE), w->disk_size);
                 position = MAX(position, (uint64_t)data / CLUSTER_SIZE * CLUSTER_SIZE);
-                r = copy_clusters(w, position / CLUSTER_SIZE, end, buffer, err);
+                r = find_in(w, position / CLUSTER_SIZE, end, err);
                 if (r < 0)
                         return r;
                 position = end;
@@ -164,51 +170,15 @@ static int write_data(struct writer *w, struct error *err)
         return 0;
 }
 
-/* ---- tables ---- */
+/* ---- layout ---- */
 
-/* Writes a table of 64-bit numbers at the next clusters of the file, big-endian, padded with zeros;
- * ret_offset is where it stands. */
-static int write_table(struct writer *w, const uint64_t *entries, uint64_t n, uint64_t *ret_offset,
-                       struct error *err)
+static uint64_t count_l2_tables(const struct writer *w)
 {
-        uint64_t clusters = DIV_ROUND_UP(n, TABLE_ENTRIES);
-        _cleanup_free_ uint64_t *table = calloc(clusters, CLUSTER_SIZE);
-        int r;
+        uint64_t n = 0;
 
-        if (!table)
-                return error_oom(err);
-        for (uint64_t i = 0; i < n; i++)
-                table[i] = htobe64(entries[i]);
-        r = io_pwrite(w->fd, table, clusters * CLUSTER_SIZE, w->next * CLUSTER_SIZE, err);
-        if (r < 0)
-                return r;
-        *ret_offset = w->next * CLUSTER_SIZE;
-        w->next += clusters;
-        return 0;
-}
-
-static int write_mapping(struct writer *w, struct qcow2_header *header, struct error *err)
-{
-        _cleanup_free_ uint64_t *l1 = calloc(w->n_l2, sizeof(*l1));
-        uint64_t offset;
-        int r;
-
-        if (!l1)
-                return error_oom(err);
-        for (uint64_t i = 0; i < w->n_l2; i++) {
-                if (!w->l2[i])
-                        continue;
-                r = write_table(w, w->l2[i], L2_ENTRIES, &offset, err);
-                if (r < 0)
-                        return r;
-                l1[i] = offset | QCOW2_COPIED;
-        }
-        r = write_table(w, l1, w->n_l2, &offset, err);
-        if (r < 0)
-                return r;
-        header->l1_size = htobe32((uint32_t)w->n_l2);
-        header->l1_table_offset = htobe64(offset);
-        return 0;
+        for (uint64_t i = 0; i < w->n_data; i++)
+                n += i == 0 || w->data[i] / L2_ENTRIES != w->data[i - 1] / L2_ENTRIES;
+        return n;
 }
 
 /* Refcount blocks that cover `used` clusters, themselves and their table. */
@@ -224,66 +194,186 @@ static uint64_t count_refcount_blocks(uint64_t used)
         }
 }
 
-static int write_refcounts(struct writer *w, struct qcow2_header *header, struct error *err)
+static void lay_out(struct writer *w)
 {
-        uint64_t blocks = count_refcount_blocks(w->next),
-                 table = DIV_ROUND_UP(blocks, TABLE_ENTRIES);
-        uint64_t all = w->next + blocks + table, offset;
-        _cleanup_free_ uint64_t *offsets = calloc(blocks, sizeof(*offsets));
-        _cleanup_free_ uint16_t *counts = calloc(blocks, CLUSTER_SIZE);
-        int r;
-
-        if (!offsets || !counts)
-                return error_oom(err);
-        for (uint64_t i = 0; i < all; i++)
-                counts[i] = htobe16(1);
-        for (uint64_t i = 0; i < blocks; i++)
-                offsets[i] = (w->next + i) * CLUSTER_SIZE;
-        r = io_pwrite(w->fd, counts, blocks * CLUSTER_SIZE, w->next * CLUSTER_SIZE, err);
-        if (r < 0)
-                return r;
-        w->next += blocks;
-        r = write_table(w, offsets, blocks, &offset, err);
-        if (r < 0)
-                return r;
-        assert(w->next == all);
-        header->refcount_table_offset = htobe64(offset);
-        header->refcount_table_clusters = htobe32((uint32_t)table);
-        return 0;
+        w->n_l1 = DIV_ROUND_UP(w->disk_size, (uint64_t)L2_ENTRIES * CLUSTER_SIZE);
+        w->l1 = 1;
+        w->n_l2 = count_l2_tables(w);
+        w->l2 = w->l1 + DIV_ROUND_UP(w->n_l1, TABLE_ENTRIES);
+        w->refcount_table = w->l2 + w->n_l2;
+        w->n_refcounts = count_refcount_blocks(w->refcount_table + w->n_data);
+        w->n_refcount_table = DIV_ROUND_UP(w->n_refcounts, TABLE_ENTRIES);
+        w->refcounts = w->refcount_table + w->n_refcount_table;
+        w->first_data = w->refcounts + w->n_refcounts;
 }
 
-static int write_file(struct writer *w, struct error *err)
+/* ---- writing ---- */
+
+/* The buffer to be filled next: nobody reads it any more. */
+static uint8_t *next_buffer(struct writer *w)
+{
+        w->turn ^= 1;
+        return w->buffers[w->turn];
+}
+
+/* Appends clusters, which are in the buffer that came last from next_buffer(). */
+static int append(struct writer *w, const void *clusters, uint64_t n, struct error *err)
+{
+        uint64_t offset = w->next * CLUSTER_SIZE;
+
+        w->next += n;
+        hash_thread_add(w->digest, clusters, n * CLUSTER_SIZE);
+        return io_pwrite(w->fd, clusters, n * CLUSTER_SIZE, offset, err);
+}
+
+/* A cluster of zeros, to be filled and appended. */
+static void *new_cluster(struct writer *w)
+{
+        return memset(next_buffer(w), 0, CLUSTER_SIZE);
+}
+
+static int write_header(struct writer *w, struct error *err)
 {
         struct qcow2_header header = {
                 .version = htobe32(3),
                 .cluster_bits = htobe32(CLUSTER_BITS),
                 .size = htobe64(w->disk_size),
+                .l1_size = htobe32((uint32_t)w->n_l1),
+                .l1_table_offset = htobe64(w->l1 * CLUSTER_SIZE),
+                .refcount_table_offset = htobe64(w->refcount_table * CLUSTER_SIZE),
+                .refcount_table_clusters = htobe32((uint32_t)w->n_refcount_table),
                 .refcount_order = htobe32(REFCOUNT_ORDER),
                 .header_length = htobe32(sizeof(header) - sizeof(header.extensions_end)),
         };
-        int r;
 
         memcpy(header.magic, qcow2_magic, sizeof(header.magic));
-        r = write_data(w, err);
-        if (r < 0)
-                return r;
-        r = write_mapping(w, &header, err);
-        if (r < 0)
-                return r;
-        r = write_refcounts(w, &header, err);
-        if (r < 0)
-                return r;
-        return io_pwrite(w->fd, &header, sizeof(header), 0, err);
+        return append(w, memcpy(new_cluster(w), &header, sizeof(header)), 1, err);
 }
 
-static int qcow2_write(int disk_fd, uint64_t disk_size, int fd, struct error *err)
+static int write_l1(struct writer *w, struct error *err)
+{
+        uint64_t i = 0, table = w->l2;
+        int r = 0;
+
+        for (uint64_t first = 0; r >= 0 && first < w->n_l1; first += TABLE_ENTRIES) {
+                uint64_t *entries = new_cluster(w);
+
+                for (; i < w->n_data && w->data[i] / L2_ENTRIES < first + TABLE_ENTRIES; i++) {
+                        uint64_t *entry = &entries[w->data[i] / L2_ENTRIES - first];
+
+                        if (*entry == 0)
+                                *entry = htobe64(table++ * CLUSTER_SIZE | QCOW2_COPIED);
+                }
+                r = append(w, entries, 1, err);
+        }
+        return r;
+}
+
+static int write_l2(struct writer *w, struct error *err)
+{
+        int r = 0;
+
+        for (uint64_t i = 0; r >= 0 && i < w->n_data;) {
+                uint64_t table = w->data[i] / L2_ENTRIES, *entries = new_cluster(w);
+
+                for (; i < w->n_data && w->data[i] / L2_ENTRIES == table; i++)
+                        entries[w->data[i] % L2_ENTRIES] =
+                                htobe64((w->first_data + i) * CLUSTER_SIZE | QCOW2_COPIED);
+                r = append(w, entries, 1, err);
+        }
+        return r;
+}
+
+static int write_refcounts(struct writer *w, struct error *err)
+{
+        uint64_t all = w->first_data + w->n_data;
+        int r = 0;
+
+        for (uint64_t first = 0; r >= 0 && first < w->n_refcounts; first += TABLE_ENTRIES) {
+                uint64_t *entries = new_cluster(w);
+
+                for (uint64_t i = first; i < w->n_refcounts && i < first + TABLE_ENTRIES; i++)
+                        entries[i - first] = htobe64((w->refcounts + i) * CLUSTER_SIZE);
+                r = append(w, entries, 1, err);
+        }
+        for (uint64_t first = 0; r >= 0 && first < all; first += REFCOUNTS) {
+                uint16_t *counts = new_cluster(w);
+
+                for (uint64_t i = 0; i < REFCOUNTS && first + i < all; i++)
+                        counts[i] = htobe16(1);
+                r = append(w, counts, 1, err);
+        }
+        return r;
+}
+
+/* Neighbours on the disk are read with one call. */
+static int write_data(struct writer *w, struct error *err)
+{
+        int r = 0;
+
+        for (uint64_t i = 0, n; r >= 0 && i < w->n_data; i += n) {
+                uint8_t *piece = next_buffer(w);
+
+                for (n = 0; r >= 0 && n < PIECE_CLUSTERS && i + n < w->n_data;) {
+                        uint64_t run = 1;
+
+                        while (n + run < PIECE_CLUSTERS && i + n + run < w->n_data &&
+                               w->data[i + n + run] == w->data[i + n] + run)
+                                run++;
+                        r = read_clusters(w, w->data[i + n], run, piece + n * CLUSTER_SIZE, err);
+                        n += run;
+                }
+                if (r >= 0)
+                        r = append(w, piece, n, err);
+        }
+        return r;
+}
+
+static int write_file(struct writer *w, struct error *err)
+{
+        int r;
+
+        r = find_data(w, err);
+        if (r < 0)
+                return r;
+        lay_out(w);
+        r = write_header(w, err);
+        if (r >= 0)
+                r = write_l1(w, err);
+        if (r >= 0)
+                r = write_l2(w, err);
+        if (r >= 0)
+                r = write_refcounts(w, err);
+        if (r < 0)
+                return r;
+        assert(w->next == w->first_data);
+        return write_data(w, err);
+}
+
+static int writer_open(struct writer *w, int disk_fd, int fd, struct error *err)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(w->buffers); i++) {
+                w->buffers[i] = aligned_alloc(IO_DIRECT_ALIGN, PIECE_CLUSTERS * CLUSTER_SIZE);
+                if (!w->buffers[i])
+                        return error_oom(err);
+        }
+        w->disk_fd = io_reopen_direct(disk_fd, err);
+        if (w->disk_fd < 0)
+                return w->disk_fd;
+        w->fd = io_reopen_direct(fd, err);
+        return w->fd < 0 ? w->fd : hash_thread_new(&w->digest, err);
+}
+
+static int qcow2_write(int disk_fd, uint64_t disk_size, const struct known_blocks *known, int fd,
+                       struct sha256 *ret_digest, struct error *err)
 {
         _cleanup_(writer_done) struct writer w = {
-                .disk_fd = disk_fd,
-                .fd = fd,
+                .disk_fd = -1,
+                .fd = -1,
                 .disk_size = disk_size,
-                .next = 1, /* behind the header */
+                .known = known,
         };
+        int r;
 
         if (disk_size == 0 || disk_size % 512 != 0 || disk_size > QCOW2_DISK_MAX)
                 return error_set(err, -EINVAL, "qcow2: a disk of %llu bytes",
@@ -291,11 +381,12 @@ static int qcow2_write(int disk_fd, uint64_t disk_size, int fd, struct error *er
         if (lseek(disk_fd, 0, SEEK_END) != (off_t)disk_size)
                 return error_set(err, -ENODATA, "qcow2: the disk is not %llu bytes long",
                                  (unsigned long long)disk_size);
-        w.n_l2 = DIV_ROUND_UP(disk_size, (uint64_t)L2_ENTRIES * CLUSTER_SIZE);
-        w.l2 = calloc(w.n_l2, sizeof(*w.l2));
-        if (!w.l2)
-                return error_oom(err);
-        return error_prefix(err, write_file(&w, err), "qcow2");
+        r = writer_open(&w, disk_fd, fd, err);
+        if (r >= 0)
+                r = write_file(&w, err);
+        if (r >= 0)
+                r = hash_thread_end(w.digest, ret_digest, err);
+        return error_prefix(err, r, "qcow2");
 }
 
 const struct output_ops output_qcow2 = {

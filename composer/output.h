@@ -4,14 +4,16 @@
 /* Output formats. A format is one file that ends with its struct output_ops, and one row in
  * output.c. */
 
-#include "error.h"
+#include "block-digests.h"
 
 struct output_ops {
         const char *name;   /* in the manifest: "raw" */
         const char *suffix; /* of the file: ".raw" */
-        /* Writes the raw disk in disk_fd (disk_size bytes, with holes) to fd, an empty file. NULL:
-         * the raw disk is the output. */
-        int (*write)(int disk_fd, uint64_t disk_size, int fd, struct error *err);
+        /* Writes the raw disk in disk_fd (disk_size bytes, with holes; what is `known` of it need
+         * not be read to be judged, may be NULL) to fd, an empty file; *ret_digest is the sha256
+         * of what was written. NULL: the raw disk is the output. */
+        int (*write)(int disk_fd, uint64_t disk_size, const struct known_blocks *known, int fd,
+                     struct sha256 *ret_digest, struct error *err);
 };
 
 /* By name; NULL when unknown. */

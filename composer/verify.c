@@ -60,7 +60,7 @@ static int check_artifact(const struct verifier *v, const struct artifact *wante
         if (found.size != wanted->size)
                 return error_set(err, -EBADMSG, "%s: %" PRIu64 " bytes, the report says %" PRIu64,
                                  wanted->name, found.size, wanted->size);
-        r = artifact_digest(fd, &found, err);
+        r = artifact_digest(fd, NULL, &found, err);
         if (r < 0)
                 return r;
         if (!sha256_equal(&found.sha256, &wanted->sha256))
@@ -203,17 +203,16 @@ static int check_uki(const struct verifier *v, struct error *err)
 
 /* ---- commit ---- */
 
+/* Nothing is written: the root hash follows from the digests of the image's blocks. */
 static int derive_again(const struct workdir *w, const struct sha256 *commit,
                         struct sha256 *ret_root_hash, struct error *err)
 {
         struct content_store store = repo_contents(w->repo);
-        _cleanup_draft_ struct draft data = DRAFT_NULL, hashes = DRAFT_NULL;
+        _cleanup_block_digests_ struct block_digests leaves = {};
         _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
-        _cleanup_free_ char *data_path = NULL, *hashes_path = NULL;
         _cleanup_tree_ struct tree *tree = NULL;
         char hex[SHA256_HEX_SIZE];
         struct sha256 root;
-        struct uuid uuid;
         int r;
 
         r = repo_load_tree(w->repo, sha256_hex(commit, hex), &tree, err);
@@ -222,22 +221,10 @@ static int derive_again(const struct workdir *w, const struct sha256 *commit,
         if (r >= 0)
                 r = image_plan(tree, &root, &plan, err);
         if (r >= 0)
-                r = draft_open(&data, w->cache_fd, "verify-usr", 0600, err);
+                r = block_digests_init(&leaves, erofs_plan_size(plan) / BLOCK_SIZE, err);
         if (r >= 0)
-                r = draft_open(&hashes, w->cache_fd, "verify-tree", 0600, err);
-        if (r < 0)
-                return r;
-        data_path = string_format("%s/%s", w->cache_path, data.temp);
-        hashes_path = string_format("%s/%s", w->cache_path, hashes.temp);
-        if (!data_path || !hashes_path)
-                return error_oom(err);
-        if (ftruncate(data.fd, (off_t)erofs_plan_size(plan)) < 0)
-                return error_errno(err, "derived image");
-        image_verity_uuid(&root, &uuid);
-        r = erofs_plan_write(plan, &store, data.fd, 0, w->threads, err);
-        return r < 0 ? r
-                     : verity_format(data_path, erofs_plan_size(plan), hashes_path, &uuid,
-                                     ret_root_hash, err);
+                r = erofs_plan_write(plan, &store, -1, 0, &leaves, w->threads, err);
+        return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
 }
 
 int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_said_fn said,

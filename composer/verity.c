@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* dm-verity trees through libcryptsetup, on regular files: no device, no root. The file holds
- * libcryptsetup's superblock in its first block, then the tree's levels from the top down, so its
- * size follows from the data's. libcryptsetup explains failures only to a log callback; the last
- * line it says there becomes the error's message. */
+/* The file, or slot, holds the superblock in its first block, then the tree's levels from the top
+ * down, so its size follows from the data's. Checking is libcryptsetup's, on regular files: no
+ * device, no root. It explains failures only to a log callback; the last line it says there becomes
+ * the error's message. */
 
+#include <assert.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <libcryptsetup.h>
 
@@ -12,11 +14,106 @@
 #include "verity.h"
 
 enum {
-        VERITY_BLOCK = 4096,
-        VERITY_DIGESTS = VERITY_BLOCK / SHA256_SIZE, /* in one block of the tree */
+        VERITY_DIGESTS = BLOCK_SIZE / SHA256_SIZE, /* in one block of the tree */
         VERITY_LOG_MAX = 512,
         VERITY_VERSION = 1, /* of the format: current, not Chrome OS's */
 };
+
+uint64_t verity_tree_size(uint64_t data_size)
+{
+        uint64_t blocks = 1 /* superblock */, level = DIV_ROUND_UP(data_size, BLOCK_SIZE);
+
+        while (level > 1) {
+                level = DIV_ROUND_UP(level, VERITY_DIGESTS);
+                blocks += level;
+        }
+        return blocks * BLOCK_SIZE;
+}
+
+/* ---- writing ---- */
+
+struct verity_superblock {
+        uint8_t signature[8];
+        uint32_t version, hash_type;
+        uint8_t uuid[16];
+        char algorithm[32];
+        uint32_t data_block_size, hash_block_size;
+        uint64_t data_blocks;
+        uint16_t salt_size;
+        uint8_t padding1[6];
+        uint8_t salt[256];
+        uint8_t padding2[168];
+} _packed_;
+static_assert(sizeof(struct verity_superblock) == 512, "verity superblock");
+
+static int write_superblock(const struct block_digests *leaves, const struct uuid *uuid, int fd,
+                            uint64_t offset, struct error *err)
+{
+        struct verity_superblock sb = {
+                .signature = "verity\0",
+                .version = htole32(VERITY_VERSION),
+                .hash_type = htole32(VERITY_VERSION),
+                .algorithm = "sha256",
+                .data_block_size = htole32(BLOCK_SIZE),
+                .hash_block_size = htole32(BLOCK_SIZE),
+                .data_blocks = htole64(leaves->count),
+        };
+
+        memcpy(sb.uuid, uuid->bytes, sizeof(sb.uuid));
+        return io_pwrite(fd, &sb, sizeof(sb), offset, err);
+}
+
+/* Writes one level to end there (fd -1: nowhere), and makes of it the level above: the digests of
+ * its blocks. */
+static int write_level(const struct block_digests *level, int fd, uint64_t end,
+                       struct block_digests *ret_above, struct error *err)
+{
+        uint64_t size = level->count * SHA256_SIZE, whole = size / BLOCK_SIZE;
+        uint64_t blocks = DIV_ROUND_UP(size, BLOCK_SIZE);
+        uint8_t last[BLOCK_SIZE] = {};
+        int r = 0;
+
+        if (fd >= 0)
+                r = io_pwrite(fd, level->items, size, end - blocks * BLOCK_SIZE, err);
+        if (r >= 0)
+                r = block_digests_init(ret_above, blocks, err);
+        if (r < 0)
+                return r;
+        block_digests_set(ret_above, 0, level->items, whole);
+        if (whole < blocks) {
+                memcpy(last, &level->items[whole * VERITY_DIGESTS], size % BLOCK_SIZE);
+                block_digests_set(ret_above, whole, last, 1);
+        }
+        return 0;
+}
+
+int verity_write(const struct block_digests *leaves, const struct uuid *uuid, int fd,
+                 uint64_t offset, struct sha256 *ret_root_hash, struct error *err)
+{
+        uint64_t end = offset + verity_tree_size(leaves->count * BLOCK_SIZE);
+        _cleanup_block_digests_ struct block_digests level = {};
+        int r;
+
+        if (leaves->count == 0)
+                return error_set(err, -EINVAL, "verity: an image without blocks");
+        r = fd < 0 ? 0 : write_superblock(leaves, uuid, fd, offset, err);
+        if (r < 0)
+                return error_prefix(err, r, "verity");
+        while ((level.items ? level.count : leaves->count) > 1) {
+                struct block_digests above;
+
+                r = write_level(level.items ? &level : leaves, fd, end, &above, err);
+                if (r < 0)
+                        return error_prefix(err, r, "verity");
+                end -= above.count * BLOCK_SIZE;
+                block_digests_done(&level);
+                level = above;
+        }
+        *ret_root_hash = level.items ? level.items[0] : leaves->items[0];
+        return 0;
+}
+
+/* ---- checking ---- */
 
 struct session {
         struct crypt_device *device;
@@ -65,90 +162,6 @@ static int session_open(struct session *s, const char *data_path, const char *tr
         return 0;
 }
 
-uint64_t verity_tree_size(uint64_t data_size)
-{
-        uint64_t blocks = 1 /* superblock */, level = DIV_ROUND_UP(data_size, VERITY_BLOCK);
-
-        while (level > 1) {
-                level = DIV_ROUND_UP(level, VERITY_DIGESTS);
-                blocks += level;
-        }
-        return blocks * VERITY_BLOCK;
-}
-
-/* Creates the tree's file at its final size. */
-static int create_tree_file(const char *path, uint64_t size, struct error *err)
-{
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-        if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-                return error_errno(err, "%s", path);
-        return 0;
-}
-
-static int format_device(struct session *s, const char *data_path, uint64_t data_size,
-                         const struct uuid *uuid, struct error *err)
-{
-        struct crypt_params_verity params = {
-                .hash_name = "sha256",
-                .data_device = data_path,
-                .hash_type = VERITY_VERSION,
-                .data_block_size = VERITY_BLOCK,
-                .hash_block_size = VERITY_BLOCK,
-                .data_size = data_size / VERITY_BLOCK,
-                .flags = CRYPT_VERITY_CREATE_HASH,
-        };
-        char text[UUID_TEXT_SIZE];
-        int r = crypt_format(s->device, CRYPT_VERITY, NULL, NULL, uuid_text(uuid, text), NULL, 0,
-                             &params);
-
-        return r < 0 ? session_error(s, r, "format", err) : 0;
-}
-
-static int read_root_hash(struct session *s, struct sha256 *ret, struct error *err)
-{
-        size_t size = SHA256_SIZE;
-        int r = crypt_volume_key_get(s->device, CRYPT_ANY_SLOT, (char *)ret->bytes, &size, NULL, 0);
-
-        if (r < 0)
-                return session_error(s, r, "root hash", err);
-        return size == SHA256_SIZE ? 0 : error_set(err, -EBADMSG, "root hash of %zu bytes", size);
-}
-
-static int format_session(struct session *s, const char *data_path, uint64_t data_size,
-                          const char *tree_path, const struct uuid *uuid, struct sha256 *ret,
-                          struct error *err)
-{
-        int r = session_open(s, data_path, tree_path, err);
-
-        if (r < 0)
-                return r;
-        r = format_device(s, data_path, data_size, uuid, err);
-        if (r < 0)
-                return r;
-        return read_root_hash(s, ret, err);
-}
-
-int verity_format(const char *data_path, uint64_t data_size, const char *tree_path,
-                  const struct uuid *uuid, struct sha256 *ret_root_hash, struct error *err)
-{
-        _cleanup_(session_done) struct session s = {};
-        struct sha256 root_hash;
-        int r;
-
-        if (data_size == 0 || data_size % VERITY_BLOCK != 0)
-                return error_set(err, -EINVAL, "verity: %s: %llu bytes are not whole blocks",
-                                 data_path, (unsigned long long)data_size);
-        r = create_tree_file(tree_path, verity_tree_size(data_size), err);
-        if (r < 0)
-                return error_prefix(err, r, "verity");
-        r = format_session(&s, data_path, data_size, tree_path, uuid, &root_hash, err);
-        if (r < 0)
-                return error_prefix(err, r, "verity");
-        *ret_root_hash = root_hash;
-        return 0;
-}
-
 static int check_parameters(struct session *s, struct error *err)
 {
         struct crypt_params_verity found = {};
@@ -157,7 +170,7 @@ static int check_parameters(struct session *s, struct error *err)
         if (r < 0)
                 return session_error(s, r, "superblock", err);
         if (!streq(found.hash_name, "sha256") || found.hash_type != VERITY_VERSION ||
-            found.data_block_size != VERITY_BLOCK || found.hash_block_size != VERITY_BLOCK ||
+            found.data_block_size != BLOCK_SIZE || found.hash_block_size != BLOCK_SIZE ||
             found.salt_size != 0)
                 return error_set(err, -EBADMSG, "superblock: not sha256 4096/4096 without salt");
         return 0;

@@ -20,16 +20,13 @@ USR_LIMIT, DISK_EXTRA = 330, 80
 
 def yardstick(packages, into):
     """Two at a time, each `dpkg-deb --fsys-tarfile | tar -x`, largest first."""
-    shutil.rmtree(into, ignore_errors=True)
     into.mkdir()
     names = sorted(packages, key=lambda p: -p.stat().st_size)
     start = time.monotonic()
     subprocess.run(["xargs", "-0", "-n", "1", "-P", "2", "sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | '
                     f'tar -x -C {into} --no-same-owner', "sh"],
                    input="\0".join(map(str, names)).encode(), check=True)
-    seconds = time.monotonic() - start
-    shutil.rmtree(into)
-    return seconds
+    return time.monotonic() - start
 
 
 def settle():
@@ -37,17 +34,9 @@ def settle():
     os.sync()
 
 
-def cold(place, scratch, cache):
-    for name in ("repo", "out"):
-        shutil.rmtree(scratch / name, ignore_errors=True)
-    slipway.give_to_user(scratch / "repo")
+def build(place, run, cache):
     settle()
-    return slipway.build(place, scratch / "out", cache, "--repo", scratch / "repo")
-
-
-def again(place, scratch, cache):
-    settle()
-    return slipway.build(place, scratch / "out", cache, "--repo", scratch / "repo")
+    return slipway.build(place, run / "out", cache, "--repo", run / "repo")
 
 
 def touch_layer(place, number):
@@ -64,19 +53,26 @@ def measure(scratch):
     figures = {"Y": [], **{name: [] for name in LIMITS}}
     peak = 0
     for number in range(RUNS):
+        # All new, and deleted at the very end: ext4 passes over inodes deleted a moment ago, one
+        # by one, so that a tree removed before a run would slow the run down.
+        run = scratch / str(number)
+        run.mkdir()
+        slipway.give_to_user(run)
         settle()
-        figures["Y"].append(yardstick(packages, scratch / "unpacked"))
-        result = cold(place, scratch, cache)
+        figures["Y"].append(yardstick(packages, run / "unpacked"))
+        result = build(place, run, cache)
         figures["cold"].append(result.seconds)
         peak = max(peak, result.peak_kib)
         steps = result.answer["seconds"]
-        unchanged = again(place, scratch, cache)
+        unchanged = build(place, run, cache)
         if not unchanged.answer["unchanged"]:
             raise SystemExit("an unchanged build was not recognised")
         figures["unchanged"].append(unchanged.seconds)
         touch_layer(place, number)
-        figures["one file"].append(again(place, scratch, cache).seconds)
-    return figures, peak, steps, again(place, scratch, cache)
+        r = build(place, run, cache)
+        print(" ".join(f"{k} {v:.2f}" for k, v in r.answer["seconds"].items()), r.seconds)
+        figures["one file"].append(r.seconds)
+    return figures, peak, steps, build(place, run, cache)
 
 
 def main():

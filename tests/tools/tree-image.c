@@ -164,7 +164,7 @@ static int import_directory(char *path, struct tree **ret, struct error *err)
         return r;
 }
 
-static int write_image(const struct tree *tree, const char *path, uint64_t *ret_size,
+static int write_image(const struct tree *tree, const char *path, struct block_digests *ret_leaves,
                        struct error *err)
 {
         _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
@@ -172,33 +172,43 @@ static int write_image(const struct tree *tree, const char *path, uint64_t *ret_
         int r;
 
         r = erofs_plan_new(tree->root, &(struct erofs_options){ .build_time = 1 }, &plan, err);
+        if (r >= 0)
+                r = block_digests_init(ret_leaves, erofs_plan_size(plan) / BLOCK_SIZE, err);
         if (r < 0)
                 return r;
         fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         if (fd < 0)
                 return error_errno(err, "%s", path);
-        *ret_size = erofs_plan_size(plan);
-        return error_prefix(err, erofs_plan_write(plan, NULL, fd, 0, 0, err), "%s", path);
+        return error_prefix(err, erofs_plan_write(plan, NULL, fd, 0, ret_leaves, 0, err), "%s",
+                            path);
+}
+
+static int write_hashes(const struct block_digests *leaves, const char *path,
+                        struct sha256 *ret_root_hash, struct error *err)
+{
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+        if (fd < 0 || ftruncate(fd, (off_t)verity_tree_size(leaves->count * BLOCK_SIZE)) < 0)
+                return error_errno(err, "%s", path);
+        return verity_write(leaves, &(struct uuid){}, fd, 0, ret_root_hash, err);
 }
 
 static int run(int argc, char *argv[], struct error *err)
 {
+        _cleanup_block_digests_ struct block_digests leaves = {};
         _cleanup_tree_ struct tree *tree = NULL;
-        struct uuid uuid = {};
         char hex[SHA256_HEX_SIZE];
         struct sha256 root_hash;
-        uint64_t size = 0;
         int r;
 
         if (argc < 3 || argc > 4)
                 return error_set(err, -EINVAL, "usage: tree-image DIRECTORY IMAGE [HASHTREE]");
         r = import_directory(argv[1], &tree, err);
-        if (r < 0)
-                return r;
-        r = write_image(tree, argv[2], &size, err);
+        if (r >= 0)
+                r = write_image(tree, argv[2], &leaves, err);
         if (r < 0 || argc == 3)
                 return r;
-        r = verity_format(argv[2], size, argv[3], &uuid, &root_hash, err);
+        r = write_hashes(&leaves, argv[3], &root_hash, err);
         if (r < 0)
                 return r;
         puts(sha256_hex(&root_hash, hex));

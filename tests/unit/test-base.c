@@ -143,32 +143,6 @@ static void digest_known_answers(void **state _unused_)
         assert_int_equal(hex_decode("abc", hex, 1), -EINVAL);
 }
 
-static void sparse_digest_sees_content_not_holes(void **state _unused_)
-{
-        char *dir = test_mkdir(), zeros[4096] = {};
-        _cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        _cleanup_close_ int a = openat(dir_fd, "a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        _cleanup_close_ int b = openat(dir_fd, "b", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        struct sha256 of_a, of_b;
-        struct error err = {};
-
-        assert_ok(io_pwrite(a, "x", 1, 5 * MIB + 17, &err), &err);
-        assert_ok(io_pwrite(b, "x", 1, 5 * MIB + 17, &err), &err);
-        assert_ok(io_pwrite(b, zeros, sizeof(zeros), 2 * MIB, &err), &err);
-        assert_int_equal(ftruncate(a, 9 * MIB), 0);
-        assert_int_equal(ftruncate(b, 9 * MIB), 0);
-        assert_ok(sha256_sparse_fd(a, 9 * MIB, &of_a, &err), &err);
-        assert_ok(sha256_sparse_fd(b, 9 * MIB, &of_b, &err), &err);
-        assert_true(sha256_equal(&of_a, &of_b));
-        assert_ok(io_pwrite(b, "y", 1, 8 * MIB, &err), &err);
-        assert_ok(sha256_sparse_fd(b, 9 * MIB, &of_b, &err), &err);
-        assert_false(sha256_equal(&of_a, &of_b));
-        assert_int_equal(ftruncate(a, 10 * MIB), 0);
-        assert_ok(sha256_sparse_fd(a, 10 * MIB, &of_b, &err), &err);
-        assert_false(sha256_equal(&of_a, &of_b));
-        test_rmdir(dir);
-}
-
 static void derived_uuids_differ_by_role_only(void **state _unused_)
 {
         char a[UUID_TEXT_SIZE], b[UUID_TEXT_SIZE];
@@ -252,7 +226,6 @@ int main(void)
                 cmocka_unit_test(copy_keeps_holes),
                 cmocka_unit_test(remove_tree_follows_no_symlink),
                 cmocka_unit_test(digest_known_answers),
-                cmocka_unit_test(sparse_digest_sees_content_not_holes),
                 cmocka_unit_test(derived_uuids_differ_by_role_only),
                 cmocka_unit_test(slots_are_named_by_the_root_hash),
                 cmocka_unit_test(spawn_captures_and_fails),

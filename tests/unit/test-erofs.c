@@ -39,7 +39,7 @@ static void write_plan(const struct erofs_plan *plan, int fd, uint64_t offset, u
 {
         struct error err = {};
 
-        assert_ok(erofs_plan_write(plan, NULL, fd, offset, threads, &err), &err);
+        assert_ok(erofs_plan_write(plan, NULL, fd, offset, NULL, threads, &err), &err);
 }
 
 static const uint8_t *map_image(int fd, uint64_t size)
@@ -741,10 +741,10 @@ static void test_refused_content(void **state _unused_)
         inode->path = strdup(path);
         plan = plan_tree(tree);
         assert_int_equal(ftruncate(source, 9999), 0);
-        assert_true(erofs_plan_write(plan, NULL, fd, 0, 0, &err) < 0);
+        assert_true(erofs_plan_write(plan, NULL, fd, 0, NULL, 0, &err) < 0);
         assert_non_null(strstr(err.message, "/a: "));
         unlink(path);
-        assert_int_equal(erofs_plan_write(plan, NULL, fd, 0, 0, &err), -ENOENT);
+        assert_int_equal(erofs_plan_write(plan, NULL, fd, 0, NULL, 0, &err), -ENOENT);
 }
 
 int main(void)

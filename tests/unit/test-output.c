@@ -66,6 +66,7 @@ static uint64_t check_disk(uint64_t size, const struct piece *pieces)
 {
         const struct output_ops *qcow2 = output_find("qcow2");
         char *directory = test_mkdir();
+        struct sha256 digest, written;
         struct error err = {};
         struct stat st;
 
@@ -75,7 +76,9 @@ static uint64_t check_disk(uint64_t size, const struct piece *pieces)
 
                 for (; pieces->size > 0; pieces++)
                         write_piece(disk, pieces);
-                assert_ok(qcow2->write(disk, size, fd, &err), &err);
+                assert_ok(qcow2->write(disk, size, NULL, fd, &digest, &err), &err);
+                assert_ok(sha256_fd(fd, 0, UINT64_MAX, &written, &err), &err);
+                assert_true(sha256_equal(&digest, &written));
                 assert_int_equal(fstat(fd, &st), 0);
                 assert_int_equal(virtual_size(fd), size);
                 qemu_img(directory,
@@ -151,10 +154,32 @@ static void test_qcow2_deterministic(void **state _unused_)
                 if (i == 1)
                         write_piece(disk, &zeros);
                 write_piece(disk, &data);
-                assert_ok(qcow2->write(disk, 8 * MIB, fd, &err), &err);
-                assert_ok(sha256_fd(fd, 0, UINT64_MAX, &digests[i], &err), &err);
+                assert_ok(qcow2->write(disk, 8 * MIB, NULL, fd, &digests[i], &err), &err);
         }
         assert_memory_equal(&digests[0], &digests[1], sizeof(digests[0]));
+        test_rmdir(directory);
+}
+
+/* What is known of the disk is believed: a part known as zeros is not written. */
+static void test_qcow2_known(void **state _unused_)
+{
+        static const struct piece all = { 0, 8 * MIB, 7 };
+        const struct output_ops *qcow2 = output_find("qcow2");
+        char *directory = test_mkdir();
+        struct error err = {};
+
+        {
+                _cleanup_close_ int disk = create_file(directory, "disk.raw", 8 * MIB);
+                _cleanup_close_ int fd = create_file(directory, "disk.qcow2", 0);
+                _cleanup_block_digests_ struct block_digests zeros = {};
+                const struct known_blocks known = { 2 * CLUSTER, &zeros };
+                struct sha256 digest;
+
+                assert_ok(block_digests_init(&zeros, 3 * CLUSTER / BLOCK_SIZE, &err), &err);
+                write_piece(disk, &all);
+                assert_ok(qcow2->write(disk, 8 * MIB, &known, fd, &digest, &err), &err);
+                assert_int_equal(lseek(fd, 0, SEEK_END), (5 + 8 * MIB / CLUSTER - 3) * CLUSTER);
+        }
         test_rmdir(directory);
 }
 
@@ -162,17 +187,20 @@ static void test_qcow2_refused(void **state _unused_)
 {
         const struct output_ops *qcow2 = output_find("qcow2");
         char *directory = test_mkdir();
+        struct sha256 digest;
         struct error err = {};
 
         {
                 _cleanup_close_ int disk = create_file(directory, "disk.raw", CLUSTER);
                 _cleanup_close_ int fd = create_file(directory, "disk.qcow2", 0);
 
-                assert_int_equal(qcow2->write(disk, 0, fd, &err), -EINVAL);
-                assert_int_equal(qcow2->write(disk, 513, fd, &err), -EINVAL);
-                assert_int_equal(qcow2->write(disk, 17ULL * 1024 * GIB, fd, &err), -EINVAL);
+                assert_int_equal(qcow2->write(disk, 0, NULL, fd, &digest, &err), -EINVAL);
+                assert_int_equal(qcow2->write(disk, 513, NULL, fd, &digest, &err), -EINVAL);
+                assert_int_equal(qcow2->write(disk, 17ULL * 1024 * GIB, NULL, fd, &digest, &err),
+                                 -EINVAL);
                 assert_string_equal(err.message, "qcow2: a disk of 18691697672192 bytes");
-                assert_int_equal(qcow2->write(disk, (uint64_t)2 * CLUSTER, fd, &err), -ENODATA);
+                assert_int_equal(qcow2->write(disk, (uint64_t)2 * CLUSTER, NULL, fd, &digest, &err),
+                                 -ENODATA);
                 assert_string_equal(err.message, "qcow2: the disk is not 131072 bytes long");
         }
         test_rmdir(directory);
@@ -186,6 +214,7 @@ int main(void)
                 cmocka_unit_test(test_qcow2_edges),
                 cmocka_unit_test(test_qcow2_many_tables),
                 cmocka_unit_test(test_qcow2_deterministic),
+                cmocka_unit_test(test_qcow2_known),
                 cmocka_unit_test(test_qcow2_refused),
         };
 

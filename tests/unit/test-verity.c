@@ -29,15 +29,32 @@ static void write_data(const struct fixture *f)
                 assert_ok(io_pwrite(fd, &i, sizeof(i), i * BLOCK + i % 4000, &err), &err);
 }
 
-static void fixture_init(struct fixture *f, uint64_t size)
+/* The tree over the digests of the file's blocks, into a file. */
+static void write_tree(const struct fixture *f, struct sha256 *ret_root_hash)
 {
+        _cleanup_close_ int fd = open(f->tree, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        _cleanup_block_digests_ struct block_digests leaves = {};
+        _cleanup_free_ char *data = NULL;
+        struct sha256 again;
         struct error err = {};
 
+        assert_true(fd >= 0);
+        assert_int_equal(ftruncate(fd, (off_t)verity_tree_size(f->size)), 0);
+        assert_ok(file_read(AT_FDCWD, f->data, GIB, &data, NULL, &err), &err);
+        assert_ok(block_digests_init(&leaves, f->size / BLOCK, &err), &err);
+        block_digests_set(&leaves, 0, data, leaves.count);
+        assert_ok(verity_write(&leaves, &uuid, fd, 0, ret_root_hash, &err), &err);
+        assert_ok(verity_write(&leaves, &uuid, -1, 0, &again, &err), &err);
+        assert_true(sha256_equal(&again, ret_root_hash));
+}
+
+static void fixture_init(struct fixture *f, uint64_t size)
+{
         *f = (struct fixture){ .directory = test_mkdir(), .size = size };
         assert_true(asprintf(&f->data, "%s/data", f->directory) > 0);
         assert_true(asprintf(&f->tree, "%s/tree", f->directory) > 0);
         write_data(f);
-        assert_ok(verity_format(f->data, size, f->tree, &uuid, &f->root_hash, &err), &err);
+        write_tree(f, &f->root_hash);
 }
 
 static void fixture_done(struct fixture *f)
@@ -105,18 +122,35 @@ static void test_tree(void **state _unused_)
         }
 }
 
+/* veritysetup verifies our tree, and formats the same bytes. */
 static void test_veritysetup(void **state _unused_)
 {
-        char hex[SHA256_HEX_SIZE];
-        struct error err = {};
-        struct fixture f;
+        static const uint64_t blocks[] = { 1, 2, 129, 1000, 128 * 128 + 1 };
 
-        fixture_init(&f, 1000 * BLOCK);
-        assert_ok(spawn((const char *const[]){ "veritysetup", "verify", f.data, f.tree,
-                                               sha256_hex(&f.root_hash, hex), NULL },
-                        NULL, NULL, &err),
-                  &err);
-        fixture_done(&f);
+        for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
+                _cleanup_free_ char *theirs = NULL, *option = NULL, *a = NULL, *b = NULL;
+                char hex[SHA256_HEX_SIZE], text[UUID_TEXT_SIZE];
+                size_t size_a, size_b;
+                struct error err = {};
+                struct fixture f;
+
+                fixture_init(&f, blocks[i] * BLOCK);
+                assert_ok(spawn((const char *const[]){ "veritysetup", "verify", f.data, f.tree,
+                                                       sha256_hex(&f.root_hash, hex), NULL },
+                                NULL, NULL, &err),
+                          &err);
+                assert_true(asprintf(&theirs, "%s/theirs", f.directory) > 0);
+                assert_true(asprintf(&option, "--uuid=%s", uuid_text(&uuid, text)) > 0);
+                assert_ok(spawn((const char *const[]){ "veritysetup", "format", "--salt=-", option,
+                                                       f.data, theirs, NULL },
+                                NULL, NULL, &err),
+                          &err);
+                assert_ok(file_read(AT_FDCWD, f.tree, GIB, &a, &size_a, &err), &err);
+                assert_ok(file_read(AT_FDCWD, theirs, GIB, &b, &size_b, &err), &err);
+                assert_int_equal(size_a, size_b);
+                assert_memory_equal(a, b, size_a);
+                fixture_done(&f);
+        }
 }
 
 static void test_size(void **state _unused_)
@@ -191,29 +225,27 @@ static void test_other_parameters(void **state _unused_)
 
 static void test_refused(void **state _unused_)
 {
+        struct block_digests none = {};
         struct sha256 root_hash;
         struct error err = {};
         struct fixture f;
 
+        assert_int_equal(verity_write(&none, &uuid, -1, 0, &root_hash, &err), -EINVAL);
         fixture_init(&f, 2 * BLOCK);
-        assert_int_equal(verity_format(f.data, 0, f.tree, &uuid, &root_hash, &err), -EINVAL);
-        assert_int_equal(verity_format(f.data, 100, f.tree, &uuid, &root_hash, &err), -EINVAL);
-        /* More data than the file has. */
-        assert_true(verity_format(f.data, 9 * BLOCK, f.tree, &uuid, &root_hash, &err) < 0);
-        assert_non_null(strstr(err.message, "verity: "));
         assert_int_equal(unlink(f.tree), 0);
-        assert_int_equal(unlink(f.data), 0);
-        assert_true(verity_format(f.data, f.size, f.tree, &uuid, &root_hash, &err) < 0);
         assert_true(verity_verify(f.data, f.tree, &root_hash, &err) < 0);
+        assert_non_null(strstr(err.message, "verity: "));
         fixture_done(&f);
 }
 
 /* libcryptsetup opens /dev/urandom once and keeps it: let it, before descriptors are counted. */
 static void start_library(void)
 {
+        struct error err = {};
         struct fixture f;
 
         fixture_init(&f, BLOCK);
+        assert_ok(verity_verify(f.data, f.tree, &f.root_hash, &err), &err);
         fixture_done(&f);
 }
 
