@@ -5,8 +5,9 @@
  * UKI → disk. The commit object, whose metadata carries root hash and sizes, is sealed when these
  * are known.
  *
- * The image is written once, into its slot of the disk, and read once more at most, for another
- * format: the digests of its blocks, noted on the way, serve the hash tree and the disk's digest.
+ * The image is written into its slot of the disk and never read again: the digests of its blocks,
+ * noted on the way, serve the hash tree and the disk's digest, and another format of the disk gets
+ * the bytes from where the image had them.
  * What stays in the output directory (disk, UKI, report) is a draft until the last step, and is
  * published together.
  */
@@ -214,6 +215,15 @@ static int draft_disk(struct run *run, struct draft **ret, struct error *err)
         return 0;
 }
 
+static int read_usr(const void *source, void *buffer, uint64_t size, uint64_t position,
+                    struct error *err)
+{
+        const struct run *run = source;
+        struct content_store store = repo_contents(run->w->repo);
+
+        return erofs_plan_read(run->plan, &store, buffer, size, position, err);
+}
+
 /* The disk is as large as it will be; slot A gets its image past the page cache, which has better
  * things to keep. */
 static int step_erofs(struct run *run, struct error *err)
@@ -229,7 +239,7 @@ static int step_erofs(struct run *run, struct error *err)
                 r = block_digests_init(&run->usr_digests, run->c->usr_size / BLOCK_SIZE, err);
         if (r < 0)
                 return r;
-        run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
+        run->usr = (struct known_blocks){ slot->start, &run->usr_digests, read_usr, run };
         direct = io_reopen_direct(disk->fd, err);
         if (direct < 0)
                 return direct;
@@ -494,16 +504,20 @@ static int finish_outputs(struct run *run, struct error *err)
         return parallel_for(tasks, run->w->threads ?: tasks, output_task, run, err);
 }
 
+/* Giving back the space of the file that is replaced takes a while where the file system tells the
+ * disk, and happens under the directory's lock unless somebody has the file open. */
 static int publish_draft(void *context, size_t index, struct error *err)
 {
         struct run *run = context;
+        struct draft *d = &run->drafts[index];
+        _cleanup_close_ int replaced =
+                openat(d->dir_fd, d->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-        return draft_publish(&run->drafts[index], err);
+        return draft_publish(d, err);
 }
 
 /* The old report goes first and the new one, which is the last draft, comes last: whenever a build
- * is cut off, a report that is there describes what lies beside it. The others go side by side:
- * giving back the space of the files they replace takes a while. */
+ * is cut off, a report that is there describes what lies beside it. The others go side by side. */
 static int publish(struct run *run, struct error *err)
 {
         struct draft *report = &run->drafts[run->n_drafts - 1];
@@ -511,7 +525,8 @@ static int publish(struct run *run, struct error *err)
 
         if (unlinkat(run->w->output_fd, report->name, 0) < 0 && errno != ENOENT)
                 return error_errno(err, "%s", report->name);
-        r = parallel_for(run->n_drafts - 1, run->w->threads, publish_draft, run, err);
+        r = parallel_for(run->n_drafts - 1, run->w->threads ?: (unsigned)run->n_drafts,
+                         publish_draft, run, err);
         if (r >= 0)
                 r = draft_publish(report, err);
         return r < 0 ? r : receipt_write(run->w->output_fd, run->c, err);

@@ -37,8 +37,11 @@ struct erofs_plan {
         size_t n_files;
         uint64_t inodes_end;            /* bytes: inodes, their xattrs and inline data end here */
         uint64_t data_block, end_block; /* metadata zone ends, data zone ends */
+        uint8_t *zone;                  /* the metadata zone's bytes */
 };
 
+/* Encodes the metadata zone, once everything has its place. */
+int erofs_zone_encode(struct erofs_plan *plan, struct error *err) _must_check_;
 /* The item of an inode that is in the tree. */
 const struct erofs_item *erofs_plan_find(const struct erofs_plan *plan,
                                          const struct tree_inode *inode);

@@ -299,6 +299,8 @@ int erofs_plan_new(struct tree_node *top, const struct erofs_options *options,
         if (r < 0)
                 return r;
         r = place_items(plan, err);
+        if (r >= 0)
+                r = erofs_zone_encode(plan, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(plan);
@@ -312,6 +314,7 @@ void erofs_plan_free(struct erofs_plan *plan)
         free(plan->items);
         free(plan->index);
         free(plan->files);
+        free(plan->zone);
         free(plan);
 }
 

@@ -31,6 +31,9 @@ void erofs_plan_free(struct erofs_plan *plan);
 DEFINE_CLEANUP(struct erofs_plan, erofs_plan_free)
 /* Size of the image in bytes, a multiple of the block size. */
 uint64_t erofs_plan_size(const struct erofs_plan *plan);
+/* Reads size bytes of the image at position into the buffer, from where its contents are. */
+int erofs_plan_read(const struct erofs_plan *plan, const struct content_store *store, void *buffer,
+                    uint64_t size, uint64_t position, struct error *err) _must_check_;
 /* Writes the image at offset (block-aligned) of fd, which may do direct I/O; the range must read as
  * zeros (a hole) before: zero blocks are skipped. fd -1: nothing is written. The digest of every
  * block goes to `digests` (NULL: not wanted), made for the image's blocks. Work is spread over

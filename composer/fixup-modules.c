@@ -8,76 +8,25 @@
 
 #include <fcntl.h>
 
+#include "derived.h"
 #include "fixup.h"
 #include "io.h"
+#include "kmodules.h"
 #include "process.h"
 #include "scratch.h"
 #include "strv.h"
 
-enum { INDEX_MAX = 64 * 1024 * 1024, INDEX_FILES_MAX = 64 };
+enum { INDEX_MAX = 64 * 1024 * 1024 };
 
 struct module_index {
         struct fixup_context *c;
         const struct tree_node *modules; /* /usr/lib/modules/VERSION */
         struct scratch scratch;          /* directory that depmod works on */
-        char key[SHA256_HEX_SIZE];
 };
 
 static void module_index_done(struct module_index *m)
 {
         scratch_done(&m->scratch);
-}
-
-/* What depmod reads: modules, and the lists that come with the kernel. */
-static bool is_input(const struct tree_node *node)
-{
-        return S_ISREG(node->inode->mode) &&
-               (strstr(node->name, ".ko") || startswith(node->name, "modules."));
-}
-
-static int content_digest(const struct fixup_context *c, const struct tree_inode *inode,
-                          struct sha256 *ret, struct error *err)
-{
-        _cleanup_free_ char *data = NULL;
-        size_t size;
-        int r;
-
-        if (inode->kind == CONTENT_OBJECT) {
-                *ret = inode->object;
-                return 0;
-        }
-        r = content_load(inode, c->store, INDEX_MAX, &data, &size, err);
-        if (r == 0)
-                sha256_of(data, size, ret);
-        return r;
-}
-
-static int compute_key(struct module_index *m, const char *depmod_version, struct error *err)
-{
-        _cleanup_hasher_ struct hasher h = {};
-        struct sha256 key;
-        int r = hasher_init(&h, err);
-
-        if (r == 0)
-                hasher_update(&h, depmod_version, strlen(depmod_version) + 1);
-        TREE_FOREACH (node, (struct tree_node *)m->modules) {
-                char path[TREE_PATH_MAX];
-                struct sha256 digest;
-
-                if (r < 0)
-                        return r;
-                if (!is_input(node))
-                        continue;
-                r = content_digest(m->c, node->inode, &digest, err);
-                tree_path(node, path);
-                hasher_update(&h, path, strlen(path) + 1);
-                hasher_update(&h, &digest, sizeof(digest));
-        }
-        if (r == 0)
-                r = hasher_final(&h, &key, err);
-        if (r == 0)
-                sha256_hex(&key, m->key);
-        return r;
 }
 
 /* ---- the directory for depmod ---- */
@@ -114,7 +63,7 @@ static int place_tree(const struct module_index *m, struct error *err)
                         return error_oom(err);
                 if (S_ISDIR(node->inode->mode))
                         r = path_mkdirs(AT_FDCWD, path, 0755, err);
-                else if (is_input(node))
+                else if (kmodules_input(node))
                         r = place_file(m, node->inode, path, err);
                 if (r < 0)
                         return r;
@@ -136,7 +85,7 @@ static int make_temporary(struct module_index *m, struct error *err)
         return symlink("usr/lib", lib) < 0 ? error_errno(err, "symlink '%s'", lib) : 0;
 }
 
-/* ---- the result: "NAME SIZE\n" and the bytes, for each file ---- */
+/* ---- the result ---- */
 
 static int pack_file(int dir_fd, const char *name, struct buffer *b, struct error *err)
 {
@@ -152,8 +101,7 @@ static int pack_file(int dir_fd, const char *name, struct buffer *b, struct erro
         r = file_read(dir_fd, name, INDEX_MAX, &data, &size, err);
         if (r < 0)
                 return r;
-        buffer_printf(b, "%s %zu\n", name, size);
-        buffer_append(b, data, size);
+        packed_append(b, name, data, size);
         return 0;
 }
 
@@ -192,23 +140,19 @@ static int unpack_index(const struct module_index *m, const char *data, size_t s
                         struct error *err)
 {
         const char *end = data + size;
+        struct packed_file file;
+        int r;
 
-        for (unsigned files = 0; data < end; files++) {
-                char name[TREE_NAME_MAX + 1], directory[TREE_PATH_MAX], path[TREE_PATH_MAX];
-                size_t length;
-                int header = 0;
+        while ((r = packed_next(&data, end, &file, err)) > 0) {
+                char directory[TREE_PATH_MAX];
+                _cleanup_free_ char *path =
+                        string_format("%s/%s", tree_path(m->modules, directory), file.name);
 
-                if (files >= INDEX_FILES_MAX ||
-                    sscanf(data, "%255[^ /\n] %zu%n", name, &length, &header) != 2 ||
-                    data[header] != '\n' || length > (size_t)(end - data) - (size_t)header - 1)
-                        return error_set(err, -EBADMSG, "derived/modules-%s is damaged", m->key);
-                snprintf(path, sizeof(path), "%.3800s/%s", tree_path(m->modules, directory), name);
-                data += header + 1;
-                if (fixup_put(m->c, path, data, length, 0644, err) < 0)
-                        return err->code;
-                data += length;
+                r = path ? fixup_put(m->c, path, file.data, file.size, 0644, err) : error_oom(err);
+                if (r < 0)
+                        break;
         }
-        return 0;
+        return r;
 }
 
 static int run_depmod(struct module_index *m, struct buffer *b, struct error *err)
@@ -229,27 +173,21 @@ static int run_depmod(struct module_index *m, struct buffer *b, struct error *er
 /* From the cache, or made and put there. */
 static int index_modules(struct module_index *m, struct error *err)
 {
-        static const char *const version[] = { "depmod", "--version", NULL };
-        _cleanup_free_ char *text = NULL, *name = NULL, *data = NULL;
+        _cleanup_free_ char *data = NULL;
         _cleanup_buffer_ struct buffer b = {};
-        struct error missing = {};
+        char key[SHA256_HEX_SIZE], name[sizeof("modules-") + SHA256_HEX_SIZE];
         size_t size;
-        int r = spawn(version, NULL, &text, err);
+        int r = kmodules_key(m->modules, m->c->store, NULL, key, err);
 
-        if (r == 0)
-                r = compute_key(m, text, err);
         if (r < 0)
                 return r;
-        name = string_format("derived/modules-%s", m->key);
-        if (!name)
-                return error_oom(err);
-        if (file_read(m->c->w->cache_fd, name, INDEX_MAX, &data, &size, &missing) == 0)
-                return unpack_index(m, data, size, err);
+        snprintf(name, sizeof(name), "modules-%s", key);
+        r = derived_load(m->c->w->cache_fd, name, INDEX_MAX, &data, &size, err);
+        if (r != 0)
+                return r < 0 ? r : unpack_index(m, data, size, err);
         r = run_depmod(m, &b, err);
         if (r == 0)
-                r = path_mkdirs(m->c->w->cache_fd, "derived", 0755, err);
-        if (r == 0)
-                r = file_write(m->c->w->cache_fd, name, b.data, b.size, 0644, err);
+                r = derived_keep(m->c->w->cache_fd, name, b.data, b.size, err);
         return r < 0 ? r : unpack_index(m, b.data, b.size, err);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Kernel modules for the initrd. libkmod and depmod want a directory on disk, so the image's index
- * files are put into a private one, libkmod says which modules are needed, these are decompressed
- * (once here instead of at every boot; the initrd is compressed as a whole anyway) into a second
- * one, and the builder's depmod makes indexes for exactly these. Nothing of the image is executed.
+/* Kernel modules for the initrd: their files, the indexes and the firmware's names, packed into one
+ * entry of the cache or taken from there. libkmod and depmod want a directory on disk, so the
+ * image's index files are put into a private one, libkmod says which modules are needed, these are
+ * decompressed (once here instead of at every boot; the initrd is compressed as a whole anyway)
+ * into a second one, and the builder's depmod makes indexes for exactly these. Nothing of the image
+ * is executed.
  *
  *   <private>/index/modules.dep.bin …                     copied from the image
  *   <private>/index/kernel/….ko.xz                        empty: libkmod ignores a dependency whose
@@ -14,6 +16,7 @@
 #include <fcntl.h>
 
 #include "compress.h"
+#include "derived.h"
 #include "initrd-tree.h"
 #include "io.h"
 #include "kmodules.h"
@@ -22,7 +25,11 @@
 #include "scratch.h"
 #include "strv.h"
 
-enum { INDEX_SIZE_MAX = 64 * 1024 * 1024, MODULE_SIZE_MAX = 128 * 1024 * 1024 };
+enum {
+        INDEX_SIZE_MAX = 64 * 1024 * 1024,
+        MODULE_SIZE_MAX = 128 * 1024 * 1024,
+        PACKED_MAX = 1024 * 1024 * 1024,
+};
 
 /* What libkmod answers from. */
 static const char *const index_files[] = {
@@ -42,6 +49,7 @@ static const char *const initrd_files[] = {
 };
 
 static const char placeholder[] = "empty";
+static const char firmware_entry[] = "firmware"; /* no module's path: these begin with "kernel/" */
 
 struct private
 {
@@ -217,28 +225,28 @@ static int unpack_module(void *context, size_t index, struct error *err)
         return r < 0 ? r : put_private(p->target, plain, data, size, err);
 }
 
-/* Copies a finished file of the private directory into the initrd. */
-static int adopt(const struct private *p, const char *name, bool optional, struct error *err)
+/* Packs a finished file of the private directory. */
+static int pack(const struct private *p, const char *name, bool optional, struct buffer *b,
+                struct error *err)
 {
         _cleanup_free_ char *source = string_format("%s/%s", p->target, name), *data = NULL;
-        _cleanup_free_ char *path = image_file(p, name);
         size_t size;
         int r;
 
-        if (!source || !path)
+        if (!source)
                 return error_oom(err);
         if (optional && access(source, F_OK) < 0)
                 return 0;
         r = file_read(AT_FDCWD, source, MODULE_SIZE_MAX, &data, &size, err);
-        if (r < 0)
-                return r;
-        return tree_put_file(p->initrd->tree, path, data, size, 0644, NULL, err);
+        if (r >= 0)
+                packed_append(b, name, data, size);
+        return r;
 }
 
-/* Firmware may stay away: drivers ask for more files than any machine has. */
-static int include_firmware(const struct private *p, const char *module, struct error *err)
+/* Packs the names of the firmware that a module may ask for, which stand for files of the image. */
+static int pack_firmware(const struct private *p, const char *module, struct buffer *b,
+                         struct error *err)
 {
-        static const char *const suffixes[] = { "", ".xz", ".zst" };
         _cleanup_free_ char *path = string_format("%s/%s", p->target, module);
         _cleanup_strv_ char **files = NULL;
         int r;
@@ -246,16 +254,9 @@ static int include_firmware(const struct private *p, const char *module, struct 
         if (!path)
                 return error_oom(err);
         r = kmodules_firmware(path, &files, err);
-        STRV_FOREACH (file, files) {
-                for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(suffixes); i++) {
-                        _cleanup_free_ char *firmware =
-                                string_format("/usr/lib/firmware/%s%s", *file, suffixes[i]);
-
-                        r = firmware ? initrd_include_path(p->initrd, firmware, err)
-                                     : error_oom(err);
-                }
-        }
-        return MIN(r, 0);
+        STRV_FOREACH (file, files)
+                packed_append(b, firmware_entry, *file, strlen(*file));
+        return r;
 }
 
 static int make_indexes(const struct private *p, struct error *err)
@@ -274,7 +275,7 @@ static int make_indexes(const struct private *p, struct error *err)
                      err);
 }
 
-static int adopt_all(const struct private *p, struct error *err)
+static int pack_all(const struct private *p, struct buffer *b, struct error *err)
 {
         int r = 0;
 
@@ -283,15 +284,100 @@ static int adopt_all(const struct private *p, struct error *err)
 
                 if (!plain)
                         return error_oom(err);
-                r = adopt(p, plain, false, err);
+                r = pack(p, plain, false, b, err);
                 if (r >= 0)
-                        r = include_firmware(p, plain, err);
+                        r = pack_firmware(p, plain, b, err);
                 if (r < 0)
                         return r;
         }
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(initrd_files); i++)
-                r = adopt(p, initrd_files[i], true, err);
+                r = pack(p, initrd_files[i], true, b, err);
+        if (r >= 0 && b->failed)
+                return error_oom(err);
         return r;
+}
+
+static int make(struct private *p, const struct workdir *w, char *const *names, struct buffer *b,
+                struct error *err)
+{
+        int r;
+
+        r = open_private(p, w, err);
+        if (r >= 0)
+                r = copy_files(p, index_files, ARRAY_SIZE(index_files), p->index, err);
+        if (r >= 0)
+                r = put_placeholders(p, err);
+        if (r >= 0)
+                r = kmodules_closure(p->index, names, &p->modules, err);
+        if (r >= 0)
+                r = parallel_for(strv_length(p->modules), w->threads, unpack_module, p, err);
+        if (r >= 0)
+                r = make_indexes(p, err);
+        return r < 0 ? r : pack_all(p, b, err);
+}
+
+/* ---- into the initrd ---- */
+
+/* Firmware may stay away: drivers ask for more files than any machine has. */
+static int include_firmware(struct initrd *i, const char *name, struct error *err)
+{
+        static const char *const suffixes[] = { "", ".xz", ".zst" };
+        int r = 0;
+
+        for (size_t s = 0; r >= 0 && s < ARRAY_SIZE(suffixes); s++) {
+                _cleanup_free_ char *path =
+                        string_format("/usr/lib/firmware/%s%s", name, suffixes[s]);
+
+                r = path ? initrd_include_path(i, path, err) : error_oom(err);
+        }
+        return MIN(r, 0);
+}
+
+static int adopt(const struct private *p, const struct packed_file *file, struct error *err)
+{
+        _cleanup_free_ char *path = NULL;
+
+        if (streq(file->name, firmware_entry)) {
+                path = strndup(file->data, file->size);
+                return path ? include_firmware(p->initrd, path, err) : error_oom(err);
+        }
+        path = image_file(p, file->name);
+        if (!path)
+                return error_oom(err);
+        return tree_put_file(p->initrd->tree, path, file->data, file->size, 0644, NULL, err);
+}
+
+static int adopt_all(const struct private *p, const char *data, size_t size, struct error *err)
+{
+        const char *end = data + size;
+        struct packed_file file;
+        int r;
+
+        while ((r = packed_next(&data, end, &file, err)) > 0) {
+                r = adopt(p, &file, err);
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
+/* The modules' directory in the image; the kernel was found there. */
+static int cache_name(const struct private *p, char *const *names, char **ret, struct error *err)
+{
+        _cleanup_free_ char *path = string_format("/usr/lib/modules/%s", p->version);
+        const struct tree_node *modules = path ? tree_lookup(p->initrd->image, path) : NULL;
+        char key[SHA256_HEX_SIZE];
+        int r;
+
+        if (!path)
+                return error_oom(err);
+        if (!modules)
+                return error_set(err, -ENOENT, "%s is not in the image", path);
+        r = kmodules_key(modules, p->initrd->store, names, key, err);
+        if (r < 0)
+                return r;
+        *ret = string_format("initrd-modules-%s", key);
+        return *ret ? 0 : error_oom(err);
 }
 
 int initrd_modules(struct initrd *i, const struct workdir *w, const char *version,
@@ -300,20 +386,18 @@ int initrd_modules(struct initrd *i, const struct workdir *w, const char *versio
         _cleanup_(private_done) struct private p = { .initrd = i,
                                                      .version = version,
                                                      .scratch = SCRATCH_NULL };
+        _cleanup_free_ char *name = NULL, *data = NULL;
+        _cleanup_buffer_ struct buffer b = {};
+        size_t size;
         int r;
 
-        r = open_private(&p, w, err);
+        r = cache_name(&p, names, &name, err);
         if (r >= 0)
-                r = copy_files(&p, index_files, ARRAY_SIZE(index_files), p.index, err);
+                r = derived_load(w->cache_fd, name, PACKED_MAX, &data, &size, err);
+        if (r != 0)
+                return r < 0 ? r : adopt_all(&p, data, size, err);
+        r = make(&p, w, names, &b, err);
         if (r >= 0)
-                r = put_placeholders(&p, err);
-        if (r >= 0)
-                r = kmodules_closure(p.index, names, &p.modules, err);
-        if (r >= 0)
-                r = parallel_for(strv_length(p.modules), w->threads, unpack_module, &p, err);
-        if (r >= 0)
-                r = make_indexes(&p, err);
-        if (r >= 0)
-                r = adopt_all(&p, err);
-        return r;
+                r = derived_keep(w->cache_fd, name, b.data, b.size, err);
+        return r < 0 ? r : adopt_all(&p, b.data, b.size, err);
 }

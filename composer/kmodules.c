@@ -7,9 +7,10 @@
 #include <libkmod.h>
 
 #include "kmodules.h"
+#include "process.h"
 #include "strv.h"
 
-enum { MODULES_MAX = 4096 };
+enum { MODULES_MAX = 4096, INPUT_MAX = 64 * 1024 * 1024 };
 
 struct closure {
         const char *directory;
@@ -156,4 +157,71 @@ int kmodules_firmware(const char *module_path, char ***ret, struct error *err)
         }
         *ret = TAKE_PTR(firmware);
         return 0;
+}
+
+bool kmodules_input(const struct tree_node *node)
+{
+        return S_ISREG(node->inode->mode) &&
+               (strstr(node->name, ".ko") || startswith(node->name, "modules."));
+}
+
+static int content_digest(const struct tree_inode *inode, const struct content_store *store,
+                          struct sha256 *ret, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        if (inode->kind == CONTENT_OBJECT) {
+                *ret = inode->object;
+                return 0;
+        }
+        r = content_load(inode, store, INPUT_MAX, &data, &size, err);
+        if (r == 0)
+                sha256_of(data, size, ret);
+        return r;
+}
+
+static int hash_inputs(struct hasher *h, const struct tree_node *modules,
+                       const struct content_store *store, struct error *err)
+{
+        TREE_FOREACH (node, (struct tree_node *)modules) {
+                char path[TREE_PATH_MAX];
+                struct sha256 digest;
+                int r;
+
+                if (!kmodules_input(node))
+                        continue;
+                r = content_digest(node->inode, store, &digest, err);
+                if (r < 0)
+                        return error_prefix(err, r, "%s", tree_path(node, path));
+                tree_path(node, path);
+                hasher_update(h, path, strlen(path) + 1);
+                hasher_update(h, &digest, sizeof(digest));
+        }
+        return 0;
+}
+
+int kmodules_key(const struct tree_node *modules, const struct content_store *store,
+                 char *const *words, char *ret, struct error *err)
+{
+        static const char *const ask[] = { "depmod", "--version", NULL };
+        _cleanup_hasher_ struct hasher h = {};
+        _cleanup_free_ char *version = NULL;
+        struct sha256 key;
+        int r = spawn(ask, NULL, &version, err);
+
+        if (r == 0)
+                r = hasher_init(&h, err);
+        if (r < 0)
+                return r;
+        hasher_update(&h, version, strlen(version) + 1);
+        STRV_FOREACH (word, words)
+                hasher_update(&h, *word, strlen(*word) + 1);
+        r = hash_inputs(&h, modules, store, err);
+        if (r == 0)
+                r = hasher_final(&h, &key, err);
+        if (r == 0)
+                sha256_hex(&key, ret);
+        return r;
 }

@@ -16,7 +16,7 @@
 #include <assert.h>
 #include <endian.h>
 
-#include "hash-thread.h"
+#include "background.h"
 #include "io.h"
 #include "output-formats.h"
 
@@ -27,7 +27,7 @@ enum {
         REFCOUNT_ORDER = 4,            /* 16 bits */
         REFCOUNTS = CLUSTER_SIZE / 2,  /* in one block */
         TABLE_ENTRIES = CLUSTER_SIZE / 8 /* in one cluster of the refcount or L1 table */,
-        PIECE_CLUSTERS = 64, /* read and written at once */
+        PIECE_CLUSTERS = 16, /* read and written at once */
 };
 
 #define QCOW2_DISK_MAX (16ULL * 1024 * GIB) /* bounds the L1 table's memory to 256 KiB */
@@ -50,8 +50,22 @@ struct qcow2_header {
 } _packed_;
 static_assert(sizeof(struct qcow2_header) == 104 + 8, "qcow2 header");
 
+enum { PIECES = 3 }; /* one is read, one hashed, one written */
+
+struct writer;
+
+/* Clusters of the file on their way. */
+struct piece {
+        struct writer *w;
+        uint8_t *buffer;     /* of PIECE_CLUSTERS */
+        uint64_t n;          /* clusters in it */
+        uint64_t first_data; /* index of the first, where they are the disk's */
+        uint64_t position;   /* in the file, clusters */
+};
+
 struct writer {
-        int disk_fd, fd;
+        int disk_fd;
+        int fd; /* past the page cache */
         uint64_t disk_size;
         const struct known_blocks *known;
         uint64_t *data; /* the disk's clusters that are not zeros */
@@ -59,20 +73,22 @@ struct writer {
         /* Clusters of the file. */
         uint64_t l1, n_l1, l2, n_l2, refcount_table, n_refcount_table, refcounts, n_refcounts,
                 first_data;
-        uint64_t next;       /* to be written */
-        uint8_t *buffers[2]; /* of a piece; one is filled while the other is hashed */
+        uint64_t next; /* to be written */
+        struct piece pieces[PIECES];
         unsigned turn;
-        struct hash_thread *digest;
+        struct background *reading, *writing;
+        struct hasher digest;
 };
 
 static void writer_done(struct writer *w)
 {
-        hash_thread_free(w->digest);
-        close_p(&w->disk_fd);
+        background_free(w->reading);
+        background_free(w->writing);
+        hasher_done(&w->digest);
         close_p(&w->fd);
         free(w->data);
-        free(w->buffers[0]);
-        free(w->buffers[1]);
+        for (size_t i = 0; i < PIECES; i++)
+                free(w->pieces[i].buffer);
 }
 
 /* ---- which clusters ---- */
@@ -96,18 +112,18 @@ static int add_data(struct writer *w, uint64_t cluster, struct error *err)
 static int read_clusters(const struct writer *w, uint64_t first, uint64_t n, uint8_t *buffer,
                          struct error *err)
 {
-        uint64_t start = first * CLUSTER_SIZE;
-        size_t size = MIN(w->disk_size - start, n * CLUSTER_SIZE), got;
-        /* Direct I/O wants whole blocks, and ends with the file by itself. */
-        int r = io_pread(w->disk_fd, buffer, ROUND_UP(size, (size_t)IO_DIRECT_ALIGN), start, &got,
-                         err);
+        uint64_t start = first * CLUSTER_SIZE, size = MIN(w->disk_size - start, n * CLUSTER_SIZE);
+        uint64_t block;
+        size_t got;
+        int r;
 
+        memset(buffer + size, 0, n * CLUSTER_SIZE - size);
+        if (known_blocks_find(w->known, start, size, &block) && w->known->read)
+                return w->known->read(w->known->source, buffer, size, block * BLOCK_SIZE, err);
+        r = io_pread(w->disk_fd, buffer, size, start, &got, err);
         if (r < 0)
                 return r;
-        if (got < size)
-                return error_set(err, -ENODATA, "the disk ends early");
-        memset(buffer + size, 0, n * CLUSTER_SIZE - size);
-        return 0;
+        return got < size ? error_set(err, -ENODATA, "the disk ends early") : 0;
 }
 
 static bool is_zero(const uint8_t *cluster)
@@ -128,11 +144,11 @@ static int find_in(struct writer *w, uint64_t first, uint64_t end, struct error 
                 n = known ? 1
                           : MIN((uint64_t)PIECE_CLUSTERS, DIV_ROUND_UP(end - start, CLUSTER_SIZE));
                 if (!known)
-                        r = read_clusters(w, first, n, w->buffers[0], err);
+                        r = read_clusters(w, first, n, w->pieces[0].buffer, err);
                 for (uint64_t i = 0; r >= 0 && i < n; i++) {
                         bool zero = known ? block_digests_zero(w->known->digests, block,
                                                                CLUSTER_SIZE / BLOCK_SIZE)
-                                          : is_zero(w->buffers[0] + i * CLUSTER_SIZE);
+                                          : is_zero(w->pieces[0].buffer + i * CLUSTER_SIZE);
 
                         if (!zero)
                                 r = add_data(w, first + i, err);
@@ -209,27 +225,41 @@ static void lay_out(struct writer *w)
 
 /* ---- writing ---- */
 
-/* The buffer to be filled next: nobody reads it any more. */
-static uint8_t *next_buffer(struct writer *w)
+/* The piece to be filled next. It was written before the one that is being written was started. */
+static struct piece *next_piece(struct writer *w)
 {
-        w->turn ^= 1;
-        return w->buffers[w->turn];
+        w->turn = (w->turn + 1) % PIECES;
+        return &w->pieces[w->turn];
 }
 
-/* Appends clusters, which are in the buffer that came last from next_buffer(). */
-static int append(struct writer *w, const void *clusters, uint64_t n, struct error *err)
+static int write_piece(void *job, struct error *err)
 {
-        uint64_t offset = w->next * CLUSTER_SIZE;
+        const struct piece *p = job;
 
-        w->next += n;
-        hash_thread_add(w->digest, clusters, n * CLUSTER_SIZE);
-        return io_pwrite(w->fd, clusters, n * CLUSTER_SIZE, offset, err);
+        return io_pwrite(p->w->fd, p->buffer, p->n * CLUSTER_SIZE, p->position * CLUSTER_SIZE, err);
 }
 
-/* A cluster of zeros, to be filled and appended. */
-static void *new_cluster(struct writer *w)
+/* Appends a filled piece to the file. */
+static int append(struct writer *w, struct piece *p, struct error *err)
 {
-        return memset(next_buffer(w), 0, CLUSTER_SIZE);
+        int r;
+
+        p->position = w->next;
+        w->next += p->n;
+        r = background_start(w->writing, write_piece, p, err);
+        if (r >= 0)
+                hasher_update(&w->digest, p->buffer, p->n * CLUSTER_SIZE);
+        return r;
+}
+
+/* A piece of one cluster, zeros. */
+static struct piece *new_cluster(struct writer *w)
+{
+        struct piece *p = next_piece(w);
+
+        memset(p->buffer, 0, CLUSTER_SIZE);
+        p->n = 1;
+        return p;
 }
 
 static int write_header(struct writer *w, struct error *err)
@@ -245,9 +275,11 @@ static int write_header(struct writer *w, struct error *err)
                 .refcount_order = htobe32(REFCOUNT_ORDER),
                 .header_length = htobe32(sizeof(header) - sizeof(header.extensions_end)),
         };
+        struct piece *p = new_cluster(w);
 
         memcpy(header.magic, qcow2_magic, sizeof(header.magic));
-        return append(w, memcpy(new_cluster(w), &header, sizeof(header)), 1, err);
+        memcpy(p->buffer, &header, sizeof(header));
+        return append(w, p, err);
 }
 
 static int write_l1(struct writer *w, struct error *err)
@@ -256,7 +288,8 @@ static int write_l1(struct writer *w, struct error *err)
         int r = 0;
 
         for (uint64_t first = 0; r >= 0 && first < w->n_l1; first += TABLE_ENTRIES) {
-                uint64_t *entries = new_cluster(w);
+                struct piece *p = new_cluster(w);
+                uint64_t *entries = (void *)p->buffer;
 
                 for (; i < w->n_data && w->data[i] / L2_ENTRIES < first + TABLE_ENTRIES; i++) {
                         uint64_t *entry = &entries[w->data[i] / L2_ENTRIES - first];
@@ -264,7 +297,7 @@ static int write_l1(struct writer *w, struct error *err)
                         if (*entry == 0)
                                 *entry = htobe64(table++ * CLUSTER_SIZE | QCOW2_COPIED);
                 }
-                r = append(w, entries, 1, err);
+                r = append(w, p, err);
         }
         return r;
 }
@@ -274,12 +307,13 @@ static int write_l2(struct writer *w, struct error *err)
         int r = 0;
 
         for (uint64_t i = 0; r >= 0 && i < w->n_data;) {
-                uint64_t table = w->data[i] / L2_ENTRIES, *entries = new_cluster(w);
+                struct piece *p = new_cluster(w);
+                uint64_t table = w->data[i] / L2_ENTRIES, *entries = (void *)p->buffer;
 
                 for (; i < w->n_data && w->data[i] / L2_ENTRIES == table; i++)
                         entries[w->data[i] % L2_ENTRIES] =
                                 htobe64((w->first_data + i) * CLUSTER_SIZE | QCOW2_COPIED);
-                r = append(w, entries, 1, err);
+                r = append(w, p, err);
         }
         return r;
 }
@@ -290,41 +324,63 @@ static int write_refcounts(struct writer *w, struct error *err)
         int r = 0;
 
         for (uint64_t first = 0; r >= 0 && first < w->n_refcounts; first += TABLE_ENTRIES) {
-                uint64_t *entries = new_cluster(w);
+                struct piece *p = new_cluster(w);
+                uint64_t *entries = (void *)p->buffer;
 
                 for (uint64_t i = first; i < w->n_refcounts && i < first + TABLE_ENTRIES; i++)
                         entries[i - first] = htobe64((w->refcounts + i) * CLUSTER_SIZE);
-                r = append(w, entries, 1, err);
+                r = append(w, p, err);
         }
         for (uint64_t first = 0; r >= 0 && first < all; first += REFCOUNTS) {
-                uint16_t *counts = new_cluster(w);
+                struct piece *p = new_cluster(w);
+                uint16_t *counts = (void *)p->buffer;
 
                 for (uint64_t i = 0; i < REFCOUNTS && first + i < all; i++)
                         counts[i] = htobe16(1);
-                r = append(w, counts, 1, err);
+                r = append(w, p, err);
         }
         return r;
 }
 
-/* Neighbours on the disk are read with one call. */
-static int write_data(struct writer *w, struct error *err)
+/* Reads a piece of the disk; neighbours with one call. */
+static int read_piece(void *job, struct error *err)
 {
+        const struct piece *p = job;
+        const uint64_t *clusters = p->w->data + p->first_data;
         int r = 0;
 
-        for (uint64_t i = 0, n; r >= 0 && i < w->n_data; i += n) {
-                uint8_t *piece = next_buffer(w);
+        for (uint64_t i = 0, run; r >= 0 && i < p->n; i += run) {
+                for (run = 1; i + run < p->n && clusters[i + run] == clusters[i] + run; run++)
+                        ;
+                r = read_clusters(p->w, clusters[i], run, p->buffer + i * CLUSTER_SIZE, err);
+        }
+        return r;
+}
 
-                for (n = 0; r >= 0 && n < PIECE_CLUSTERS && i + n < w->n_data;) {
-                        uint64_t run = 1;
+/* Starts to read what begins at that index of the data; NULL: nothing is left. */
+static int start_reading(struct writer *w, uint64_t index, struct piece **ret, struct error *err)
+{
+        struct piece *p = index < w->n_data ? next_piece(w) : NULL;
 
-                        while (n + run < PIECE_CLUSTERS && i + n + run < w->n_data &&
-                               w->data[i + n + run] == w->data[i + n] + run)
-                                run++;
-                        r = read_clusters(w, w->data[i + n], run, piece + n * CLUSTER_SIZE, err);
-                        n += run;
-                }
+        *ret = p;
+        if (!p)
+                return 0;
+        p->first_data = index;
+        p->n = MIN((uint64_t)PIECE_CLUSTERS, w->n_data - index);
+        return background_start(w->reading, read_piece, p, err);
+}
+
+static int write_data(struct writer *w, struct error *err)
+{
+        struct piece *p, *next;
+        int r = start_reading(w, 0, &p, err);
+
+        for (; r >= 0 && p; p = next) {
+                r = background_wait(w->reading, err);
                 if (r >= 0)
-                        r = append(w, piece, n, err);
+                        r = start_reading(w, p->first_data + p->n, &next, err);
+                if (r >= 0)
+                        r = append(w, p, err);
         }
         return r;
 }
@@ -350,25 +406,31 @@ static int write_file(struct writer *w, struct error *err)
         return write_data(w, err);
 }
 
-static int writer_open(struct writer *w, int disk_fd, int fd, struct error *err)
+static int writer_open(struct writer *w, int fd, struct error *err)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(w->buffers); i++) {
-                w->buffers[i] = aligned_alloc(IO_DIRECT_ALIGN, PIECE_CLUSTERS * CLUSTER_SIZE);
-                if (!w->buffers[i])
+        int r;
+
+        for (size_t i = 0; i < PIECES; i++) {
+                struct piece *p = &w->pieces[i];
+
+                p->w = w;
+                p->buffer = aligned_alloc(IO_DIRECT_ALIGN, PIECE_CLUSTERS * CLUSTER_SIZE);
+                if (!p->buffer)
                         return error_oom(err);
         }
-        w->disk_fd = io_reopen_direct(disk_fd, err);
-        if (w->disk_fd < 0)
-                return w->disk_fd;
-        w->fd = io_reopen_direct(fd, err);
-        return w->fd < 0 ? w->fd : hash_thread_new(&w->digest, err);
+        r = w->fd = io_reopen_direct(fd, err);
+        if (r >= 0)
+                r = hasher_init(&w->digest, err);
+        if (r >= 0)
+                r = background_new(&w->reading, err);
+        return r < 0 ? r : background_new(&w->writing, err);
 }
 
 static int qcow2_write(int disk_fd, uint64_t disk_size, const struct known_blocks *known, int fd,
                        struct sha256 *ret_digest, struct error *err)
 {
         _cleanup_(writer_done) struct writer w = {
-                .disk_fd = -1,
+                .disk_fd = disk_fd,
                 .fd = -1,
                 .disk_size = disk_size,
                 .known = known,
@@ -381,11 +443,13 @@ static int qcow2_write(int disk_fd, uint64_t disk_size, const struct known_block
         if (lseek(disk_fd, 0, SEEK_END) != (off_t)disk_size)
                 return error_set(err, -ENODATA, "qcow2: the disk is not %llu bytes long",
                                  (unsigned long long)disk_size);
-        r = writer_open(&w, disk_fd, fd, err);
+        r = writer_open(&w, fd, err);
         if (r >= 0)
                 r = write_file(&w, err);
         if (r >= 0)
-                r = hash_thread_end(w.digest, ret_digest, err);
+                r = background_wait(w.writing, err);
+        if (r >= 0)
+                r = hasher_final(&w.digest, ret_digest, err);
         return error_prefix(err, r, "qcow2");
 }
 

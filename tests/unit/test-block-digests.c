@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Digests of blocks, of sparse files that are made of them, and the digest beside other work. */
+/* Digests of blocks and of sparse files that are made of them. */
 
 #include "test.h"
 
 #include "block-digests.h"
-#include "hash-thread.h"
 
 static void test_blocks(void **state _unused_)
 {
@@ -27,7 +26,7 @@ static void test_blocks(void **state _unused_)
 static void test_known(void **state _unused_)
 {
         _cleanup_block_digests_ struct block_digests b = {};
-        const struct known_blocks known = { 10 * BLOCK_SIZE, &b };
+        const struct known_blocks known = { .offset = 10 * BLOCK_SIZE, .digests = &b };
         struct error err = {};
         uint64_t first = 0;
 
@@ -70,7 +69,7 @@ static void test_sparse_known(void **state _unused_)
 {
         _cleanup_block_digests_ struct block_digests b = {};
         _cleanup_free_ char *data = calloc(1, 3 * MIB);
-        const struct known_blocks known = { MIB / 2, &b };
+        const struct known_blocks known = { .offset = MIB / 2, .digests = &b };
         char *dir = test_mkdir();
         _cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_close_ int fd = openat(dir_fd, "a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -91,34 +90,7 @@ static void test_sparse_known(void **state _unused_)
         block_digests_set(&b, MIB / BLOCK_SIZE, data, 1);
         assert_ok(sparse_digest(fd, 4 * MIB + 1, &known, &derived, &err), &err);
         assert_false(sha256_equal(&read, &derived));
-        assert_int_equal(sparse_digest(fd, 9 * MIB, NULL, &read, &err), 0); /* a hole to the end */
         test_rmdir(dir);
-}
-
-static void test_hash_thread(void **state _unused_)
-{
-        char pieces[2][1000];
-        struct sha256 wanted, digest;
-        _cleanup_hasher_ struct hasher hasher = {};
-        struct hash_thread *h = NULL;
-        struct error err = {};
-
-        assert_ok(hasher_init(&hasher, &err), &err);
-        assert_ok(hash_thread_new(&h, &err), &err);
-        for (unsigned i = 0; i < 1000; i++) {
-                char *piece = memset(pieces[i % 2], (int)i, sizeof(pieces[0]));
-
-                hash_thread_add(h, piece, i);
-                hasher_update(&hasher, piece, i);
-        }
-        assert_ok(hasher_final(&hasher, &wanted, &err), &err);
-        assert_ok(hash_thread_end(h, &digest, &err), &err);
-        assert_true(sha256_equal(&digest, &wanted));
-        hash_thread_free(h);
-        /* Given up half way. */
-        assert_ok(hash_thread_new(&h, &err), &err);
-        hash_thread_add(h, pieces[0], sizeof(pieces[0]));
-        hash_thread_free(h);
 }
 
 int main(void)
@@ -128,7 +100,6 @@ int main(void)
                 cmocka_unit_test(test_known),
                 cmocka_unit_test(sparse_digest_sees_content_not_holes),
                 cmocka_unit_test(test_sparse_known),
-                cmocka_unit_test(test_hash_thread),
         };
 
         return test_run(tests);

@@ -172,7 +172,7 @@ static void test_qcow2_known(void **state _unused_)
                 _cleanup_close_ int disk = create_file(directory, "disk.raw", 8 * MIB);
                 _cleanup_close_ int fd = create_file(directory, "disk.qcow2", 0);
                 _cleanup_block_digests_ struct block_digests zeros = {};
-                const struct known_blocks known = { 2 * CLUSTER, &zeros };
+                const struct known_blocks known = { .digests = &zeros };
                 struct sha256 digest;
 
                 assert_ok(block_digests_init(&zeros, 3 * CLUSTER / BLOCK_SIZE, &err), &err);
