@@ -216,8 +216,8 @@ int kmodules_key(const struct tree_node *modules, const struct content_store *st
         if (r < 0)
                 return r;
         hasher_update(&h, version, strlen(version) + 1);
-        STRV_FOREACH (word, words)
-                hasher_update(&h, *word, strlen(*word) + 1);
+        for (; words && *words; words++)
+                hasher_update(&h, *words, strlen(*words) + 1);
         r = hash_inputs(&h, modules, store, err);
         if (r == 0)
                 r = hasher_final(&h, &key, err);
