@@ -188,7 +188,7 @@ def theme_everything(bench):
         bench.expect(vm, HEALTHY + EVERYTHING[1:] + [
             ("ls /etc/again", "No such file"),
             (f"sudo rm {STAMP} && echo reset", "reset"),
-            ("sudo systemctl reboot --no-block; echo done", "done")])
+            ("sudo systemd-run -q --on-active=1 systemctl reboot && echo done", "done")])
         vm.wait_for("intruder login:", vm.age() + machine.BOOT_DEADLINE)
         bench.expect(vm, HEALTHY + [is_("cat /etc/again", "again"), EVERYTHING[1], EVERYTHING[9]])
         vm.poweroff(bench.key)
