@@ -72,6 +72,19 @@ static char *sysfs_path(dev_t number, const char *name, char ret[PATH_MAX])
         return ret;
 }
 
+bool block_is_crypt(const char *path)
+{
+        static const char prefix[] = "CRYPT-";
+        char uuid[sizeof(prefix)] = "", name[PATH_MAX];
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+                return false;
+        fd = open(sysfs_path(st.st_rdev, "dm/uuid", name), O_RDONLY | O_CLOEXEC);
+        return fd >= 0 && io_read(fd, uuid, strlen(prefix), NULL, NULL) == 0 && streq(uuid, prefix);
+}
+
 bool block_holder(dev_t number, const char *prefix, char ret[BLOCK_NODE_MAX])
 {
         char path[PATH_MAX];

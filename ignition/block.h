@@ -32,6 +32,8 @@ int block_sync(const char *node, struct error *err) _must_check_;
 /* Who uses the device itself (not its partitions), for messages: "mounted at /x", "active swap",
  * "held by dm-0". False: nobody. */
 bool block_user(dev_t number, char ret[BLOCK_USER_MAX]);
+/* Whether the path is there and is an open LUKS volume, or another one of dm-crypt. */
+bool block_is_crypt(const char *path);
 /* Name of what the sysfs directory `holders` has that begins with `prefix`: "md127". */
 bool block_holder(dev_t number, const char *prefix, char ret[BLOCK_NODE_MAX]);
 

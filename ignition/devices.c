@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Waiting for devices. Under systemd a device is awaited by starting its unit, which is ready when
- * udev is done with it (all its symlinks are there); elsewhere by looking for the node. This is the
- * only file that includes sd-bus. The limit is 90 s, or $IGNITION_DEVICE_TIMEOUT seconds. */
+ * udev is done with it (all its symlinks are there); elsewhere by looking for the node, and so for
+ * an open LUKS volume: udev's rules (99-systemd.rules) hold its unit back until it has a content,
+ * which it is about to get from us. This is the only file that includes sd-bus. The limit is 90 s,
+ * or $IGNITION_DEVICE_TIMEOUT seconds. */
 
 #include <systemd/sd-bus.h>
 
+#include "block.h"
 #include "clock.h"
 #include "disks.h"
 #include "process.h"
@@ -225,17 +228,16 @@ static void jobs_done(struct jobs *jobs)
 static int systemd_wait(const char *const paths[], size_t count, uint64_t deadline,
                         struct error *err)
 {
-        _cleanup_(jobs_done) struct jobs jobs = { calloc(count, sizeof(*jobs.items)), count,
-                                                  count };
+        _cleanup_(jobs_done) struct jobs jobs = { .items = calloc(count, sizeof(*jobs.items)) };
         _cleanup_(bus_unref_p) sd_bus *bus = NULL;
         int r;
 
-        if (!jobs.items) {
-                jobs.count = 0;
+        if (!jobs.items)
                 return error_oom(err);
-        }
         for (size_t i = 0; i < count; i++)
-                jobs.items[i].device = paths[i];
+                if (!block_is_crypt(paths[i]))
+                        jobs.items[jobs.count++].device = paths[i];
+        jobs.pending = jobs.count;
         r = bus_open(&bus, err);
         if (r >= 0)
                 r = start_jobs(bus, &jobs, err);

@@ -45,12 +45,18 @@ static int check_strings(const struct check *c, const struct config_field *f, co
                          json_object *seen)
 {
         const struct config_strings *strings = (const void *)((const char *)parent + f->offset);
-        json_object *array = json_member(*(json_object *const *)parent, f->key);
+        json_object *object = *(json_object *const *)parent, *array = json_member(object, f->key);
         int r = 0;
 
-        for (size_t i = 0; i < strings->count && r == 0; i++)
-                r = note(c, seen, strings->items[i], json_object_array_get_idx(array, i) ?: array,
-                         NULL);
+        for (size_t i = 0; i < strings->count && r == 0; i++) {
+                /* Strings may be left from an earlier object of the same key, which is not this. */
+                json_object *at = json_object_is_type(array, json_type_array)
+                                          ? json_object_array_get_idx(array, i)
+                                          : NULL;
+
+                r = at ? note(c, seen, strings->items[i], at, NULL)
+                       : note(c, seen, strings->items[i], object, f->key);
+        }
         return r;
 }
 

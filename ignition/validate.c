@@ -50,7 +50,8 @@ static bool arn_valid(const char *url)
 
         for (int i = 0; i < 5 && resource; i++) {
                 resource = strchr(resource, ':');
-                resource += resource != NULL;
+                if (resource)
+                        resource++;
         }
         if (!resource || strv_split(url, ":", &parts) < 0 || strv_length(parts) < 3)
                 return false;
