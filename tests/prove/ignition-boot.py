@@ -95,8 +95,8 @@ def is_(command, text):
     return command, r"\A" + re.escape(text) + r"\s*\Z"
 
 
-HEALTHY = [("systemctl is-system-running --wait", r"\Arunning$"),
-           is_("systemctl --failed --no-legend --plain", ""),
+HEALTHY = [is_("systemctl is-system-running --wait | grep -v running; "
+               "systemctl --failed --no-legend --plain", ""),
            ("findmnt -no FSTYPE,OPTIONS /usr", r"^erofs\s+ro"),
            ("findmnt -no FSTYPE /etc", "^overlay$"),
            is_("findmnt -no TARGET /sysusr /sysroot", "")]
