@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
@@ -36,6 +37,10 @@ WANT = {
     ("mask", "/etc/systemd/system/b.service"), ("create", "password of user core"),
 }
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nold:x:1000:0::/:/bin/sh\n"
+
+
+def data_url(config):
+    return "data:," + urllib.parse.quote(json.dumps(config))
 
 
 def snapshot(root):
@@ -108,6 +113,51 @@ class Plan(unittest.TestCase):
         rows = [r for r in self.rows(config) if r["stage"] == "fetch"]
         self.assertEqual(len(rows), 1)
         self.assertNotIn("secret", json.dumps(rows))
+
+    def test_merged(self):
+        """What data: URLs hold is merged, whatever needs the network is left out and listed."""
+        grandchild = {"ignition": {"version": "3.3.0"}, "storage": {"files": [
+            {"path": "/grand", "contents": {"source": "data:,x"}}]}}
+        child = {"ignition": {"version": "3.4.0", "config": {"merge": [
+            {"source": data_url(grandchild)}, {"source": "https://user:secret@h/far"}]}},
+            "storage": {"files": [{"path": "/both", "mode": 0o600}]}}
+        rows = self.rows({
+            "ignition": {"version": "3.4.0", "config": {"merge": [{"source": data_url(child)}]},
+                         "security": {"tls": {"certificateAuthorities": [{"source": "https://h/ca"}]}}},
+            "storage": {"files": [{"path": "/both", "mode": 0o644}, {"path": "/own"}]}})
+        self.assertEqual([(r["action"], r["object"]) for r in rows if r["stage"] == "fetch"],
+                         [("merge", "data: URL"), ("merge", "data: URL"),
+                          ("fetch", "https://user:xxxxx@h/far"), ("fetch", "https://h/ca")])
+        self.assertIn("$.ignition.config.merge.0, line 1 col", rows[0]["detail"])
+        files = {r["object"]: r["detail"] for r in rows if r["stage"] == "files"}
+        self.assertEqual(files, {"/both": "file, mode 0600", "/own": "file", "/grand": "file"})
+
+    def test_replaced(self):
+        new = {"ignition": {"version": "3.4.0"}, "storage": {"files": [{"path": "/new"}]}}
+        for source, want in ((data_url(new), [("replace", "data: URL"), ("create", "/new")]),
+                             ("tftp://h/x", [("fetch", "tftp://h/x")])):
+            rows = self.rows({"ignition": {"version": "3.4.0", "config": {"replace": {"source": source}}},
+                              "storage": {"files": [{"path": "/old"}]}})
+            self.assertEqual([(r["action"], r["object"]) for r in rows], want)
+
+    def test_bad_reference(self):
+        done = self.plan({"ignition": {"version": "3.4.0", "config": {"merge": [
+            {"source": data_url({"ignition": {"version": "1.0.0"}})}]}}})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("unsupported", done.stderr)
+
+    def test_kernel_arguments(self):
+        """The helper that would change them is not run."""
+        helper = self.scratch / "ignition-kargs-helper"
+        helper.write_text(f"#!/bin/sh\ntouch {self.scratch}/ran\n")
+        helper.chmod(0o755)
+        config = {"ignition": {"version": "3.4.0"}, "kernelArguments": {"shouldExist": ["quiet"]}}
+        os.environ["PATH"], path = f"{self.scratch}:{os.environ['PATH']}", os.environ["PATH"]
+        self.addCleanup(os.environ.__setitem__, "PATH", path)
+        self.assertEqual([(r["action"], r["stage"]) for r in self.rows(config)], [("change", "kargs")])
+        self.assertFalse((self.scratch / "ran").exists())
+        helper.unlink()
+        self.assertEqual([(r["action"], r["stage"]) for r in self.rows(config)], [("refuse", "kargs")])
 
     def test_bad_config(self):
         done = self.plan({"ignition": {"version": "1.0.0"}})
