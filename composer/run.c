@@ -34,24 +34,10 @@ static const struct {
 };
 
 static const char *const fixed[] = {
-        QEMU,
-        "-name",
-        "slipway",
-        "-no-user-config",
-        "-nodefaults",
-        "-display",
-        "none",
-        "-machine",
-        "q35",
-        "-device",
-        "virtio-rng-pci",
-        "-chardev",
-        "stdio,id=console,mux=on,signal=off",
-        "-serial",
-        "chardev:console",
-        "-mon",
-        "chardev=console,mode=readline",
+        QEMU,   "-name",    "slipway", "-no-user-config", "-nodefaults",    "-display",
+        "none", "-machine", "q35",     "-device",         "virtio-rng-pci",
 };
+static const char console[] = "stdio,id=console,mux=on,signal=off";
 
 /* An argv being made; remembers that memory ran out. */
 struct command {
@@ -92,6 +78,15 @@ static void add_file(struct command *c, const char *option, const char *before, 
         c->failed |= !quoted;
         if (quoted)
                 add_option(c, option, string_format("%s%s", before, quoted));
+}
+
+static void add_console(struct command *c, const struct run_machine *m)
+{
+        add_option(c, "-chardev",
+                   m->log_fd > 0 ? string_format("%s,logfile=/proc/self/fd/%d", console, m->log_fd)
+                                 : strdup(console));
+        add_option(c, "-serial", strdup("chardev:console"));
+        add_option(c, "-mon", strdup("chardev=console,mode=readline"));
 }
 
 static void add_processor(struct command *c, const struct run_options *o,
@@ -161,6 +156,7 @@ int run_command(const struct run_options *options, const struct run_machine *mac
 
         for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
                 add(&c, fixed[i]);
+        add_console(&c, machine);
         add_processor(&c, options, machine);
         add_firmware(&c, machine);
         add_disk(&c, options);

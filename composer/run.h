@@ -26,6 +26,7 @@ struct run_machine {
         unsigned qemu_major;  /* version */
         const char *firmware; /* OVMF's code */
         int variables_fd;     /* OVMF's variables: open and inherited, changed as the guest likes */
+        int log_fd;           /* inherited, gets a copy of what the console prints; 0: none */
 };
 
 /* The argv. -EINVAL for a platform that is no name. Caller frees. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* slipway run DISK: boots a disk in QEMU, its console on this terminal. The process becomes QEMU,
- * so signals and the exit status are QEMU's own. */
+ * so signals and the exit status are QEMU's own; with a configuration it stays, to notice that
+ * provisioning failed. */
 
 #include "cli.h"
+#include "run-watch.h"
 #include "run.h"
 #include "strv.h"
 
@@ -114,6 +116,7 @@ int verb_run(int argc, char *argv[], struct error *err)
         struct arguments a = { .run = { .memory_mib = RUN_MEMORY_DEFAULT,
                                         .cpus = RUN_CPUS_DEFAULT } };
         struct run_machine machine = { .variables_fd = -1 };
+        _cleanup_watch_ struct watch watch = WATCH_NULL;
         _cleanup_strv_ char **command = NULL;
         int r;
 
@@ -124,6 +127,10 @@ int verb_run(int argc, char *argv[], struct error *err)
         if (a.run.ignition && access(a.run.ignition, R_OK) < 0)
                 return error_errno(err, "%s", a.run.ignition);
         r = run_probe(&machine, err);
+        if (r >= 0 && a.run.ignition && !a.print)
+                r = watch_open(&watch, err);
+        if (r >= 0)
+                machine.log_fd = MAX(watch.write_fd, 0);
         if (r >= 0)
                 r = run_command(&a.run, &machine, &command, err);
         if (r < 0)
@@ -132,6 +139,8 @@ int verb_run(int argc, char *argv[], struct error *err)
                 print_command(command);
                 return 0;
         }
+        if (a.run.ignition)
+                return watch_run(&watch, command, err);
         execvp(command[0], command);
         return error_errno(err, "%s", command[0]);
 }

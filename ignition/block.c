@@ -16,7 +16,7 @@
 
 enum { SYSFS_SECTOR = 512 };
 
-int block_open(const char *path, int flags, struct block *ret, struct error *err)
+static int open_node(const char *path, int flags, bool images, struct block *ret, struct error *err)
 {
         char node[PATH_MAX];
         struct stat st;
@@ -27,11 +27,11 @@ int block_open(const char *path, int flags, struct block *ret, struct error *err
         _cleanup_block_ struct block b = { .fd = open(node, flags | O_CLOEXEC | O_NOCTTY) };
         if (b.fd < 0 || fstat(b.fd, &st) < 0)
                 return error_errno(err, "%s", path);
-        if (!S_ISBLK(st.st_mode))
+        if (!S_ISBLK(st.st_mode) && !(images && S_ISREG(st.st_mode)))
                 return error_set(err, -ENOTBLK, "%s is not a block device", path);
         if (strlen(node) >= sizeof(b.node))
                 return error_set(err, -ENAMETOOLONG, "%s", path);
-        if (ioctl(b.fd, BLKSSZGET, &size) < 0)
+        if (S_ISBLK(st.st_mode) && ioctl(b.fd, BLKSSZGET, &size) < 0)
                 return error_errno(err, "%s: sector size", path);
         b.number = st.st_rdev;
         b.sector_size = (uint64_t)size;
@@ -39,6 +39,16 @@ int block_open(const char *path, int flags, struct block *ret, struct error *err
         *ret = b;
         b.fd = -1;
         return 0;
+}
+
+int block_open(const char *path, int flags, struct block *ret, struct error *err)
+{
+        return open_node(path, flags, false, ret, err);
+}
+
+int block_open_image(const char *path, struct block *ret, struct error *err)
+{
+        return open_node(path, O_RDONLY | O_NONBLOCK, true, ret, err);
 }
 
 void block_done(struct block *b)

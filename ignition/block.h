@@ -22,6 +22,9 @@ struct block {
 
 /* Follows symlinks to the node and opens it. */
 int block_open(const char *path, int flags, struct block *ret, struct error *err) _must_check_;
+/* For reading; a regular file, an image, counts as a disk with sectors of 512 bytes that the kernel
+ * does not know: number 0. */
+int block_open_image(const char *path, struct block *ret, struct error *err) _must_check_;
 void block_done(struct block *b);
 #define _cleanup_block_ _cleanup_(block_done)
 /* Keeps udev from looking at a whole disk (and re-reading its table) until it is closed. */

@@ -5,6 +5,8 @@
  * when it lists nothing. All can be cut off anywhere and run again. */
 
 #include "agent.h"
+#include "luks-volume.h"
+#include "probe.h"
 
 /* What an earlier attempt activated (arrays, LUKS mappings) would keep the disks busy: let go. */
 int disks_release(struct agent *a, struct error *err) _must_check_;
@@ -19,6 +21,21 @@ int raid_release(struct agent *a, const struct raid *raid, struct error *err) _m
 int luks_release(struct agent *a, const struct luks *luks, struct error *err) _must_check_;
 /* luks.c: provisioning is complete; volumes made in it are the user's from now on. */
 int luks_finish(struct agent *a, struct error *err) _must_check_;
+
+/* What becomes of what is on a device. A refusal is an error, -EEXIST. */
+enum verdict {
+        VERDICT_MAKE,   /* there is nothing that counts */
+        VERDICT_REMAKE, /* an earlier attempt was cut off while it made it */
+        VERDICT_KEEP,   /* a LUKS volume: when label, UUID and key fit */
+};
+/* filesystem.c */
+int filesystem_decide(const struct filesystem *f, const struct probe *there, enum verdict *ret,
+                      struct error *err) _must_check_;
+/* luks.c; `other` is looked at only where no LUKS was found. */
+int luks_decide(const struct luks *luks, enum luks_found found, const struct probe *other,
+                enum verdict *ret, struct error *err) _must_check_;
+/* luks.c: what is refused whatever is there. */
+int luks_check(struct agent *a, const struct luks *luks, struct error *err) _must_check_;
 
 /* devices.c: the devices have nodes. Asks systemd when that is there, else looks. */
 int devices_wait(struct agent *a, const char *const paths[], size_t count,

@@ -10,7 +10,6 @@
 
 #include "block.h"
 #include "disks.h"
-#include "probe.h"
 #include "process.h"
 #include "strv.h"
 
@@ -61,33 +60,46 @@ static bool is_wanted(const struct filesystem *f, const struct probe *p)
                (string_is_empty(f->uuid) || same_uuid(f->uuid, p->uuid));
 }
 
+int filesystem_decide(const struct filesystem *f, const struct probe *there, enum verdict *ret,
+                      struct error *err)
+{
+        *ret = VERDICT_MAKE;
+        if (config_is_true(&f->wipe))
+                return 0;
+        if (there->unfinished)
+                *ret = VERDICT_REMAKE;
+        else if (is_wanted(f, there))
+                *ret = VERDICT_KEEP;
+        else if (*there->type)
+                return error_set(err, -EEXIST,
+                                 "filesystem at \"%s\" was not of the correct type, label, or UUID "
+                                 "(found %s, \"%s\", %s) and a filesystem wipe was not requested",
+                                 f->device, there->type, there->label, there->uuid);
+        return 0;
+}
+
 /* *ret: there is nothing to do. */
 static int check_existing(struct agent *a, const struct filesystem *f, const char *node, bool *ret,
                           struct error *err)
 {
+        enum verdict verdict = VERDICT_MAKE;
         struct probe p = {};
-        int r;
+        int r = 0;
 
-        if (config_is_true(&f->wipe))
-                return 0;
-        r = probe_device(node, &p, err);
+        if (!config_is_true(&f->wipe))
+                r = probe_device(node, &p, err);
+        if (r >= 0)
+                r = filesystem_decide(f, &p, &verdict, err);
         if (r < 0)
                 return r;
-        if (p.unfinished) {
+        if (verdict == VERDICT_REMAKE)
                 log_line(&a->log, LOG_NOTICE, "%s on %s was never finished: making it anew", p.type,
                          node);
-                return 0;
-        }
-        *ret = is_wanted(f, &p);
-        if (*ret)
+        else if (verdict == VERDICT_KEEP)
                 log_line(&a->log, LOG_INFO,
                          "filesystem at \"%s\" is already correctly formatted. Skipping mkfs...",
                          f->device);
-        else if (*p.type)
-                return error_set(err, -EEXIST,
-                                 "filesystem at \"%s\" was not of the correct type, label, or UUID "
-                                 "(found %s, \"%s\", %s) and a filesystem wipe was not requested",
-                                 f->device, p.type, p.label, p.uuid);
+        *ret = verdict == VERDICT_KEEP;
         return 0;
 }
 

@@ -11,8 +11,6 @@
 #include "block.h"
 #include "data-url.h"
 #include "disks.h"
-#include "luks-volume.h"
-#include "probe.h"
 #include "process.h"
 #include "resource.h"
 #include "strv.h"
@@ -96,15 +94,36 @@ static int keep_key(struct job *j, struct error *err)
 
 /* ---- what is there ---- */
 
-static int check_volume(struct job *j, bool *ret_reuse, struct error *err)
+int luks_decide(const struct luks *luks, enum luks_found found, const struct probe *other,
+                enum verdict *ret, struct error *err)
 {
-        const struct luks_key key = job_key(j);
+        static const enum verdict verdicts[] = {
+                [LUKS_NONE] = VERDICT_MAKE,
+                [LUKS_UNFINISHED] = VERDICT_REMAKE,
+                [LUKS_VOLUME] = VERDICT_KEEP,
+        };
+        bool generated = string_is_empty(luks->key_file.source);
 
-        if (has_clevis(j->luks) || j->generated)
+        if (found == LUKS_OLD)
+                return error_set(err, -EEXIST, "%s is LUKS version 1, which is not re-used",
+                                 luks->device);
+        if (found == LUKS_VOLUME && (has_clevis(luks) || generated))
                 return error_set(err, -EEXIST,
                                  "%s has a LUKS volume, which can be re-used only with a keyFile "
                                  "and without clevis, and wipeVolume is not set",
-                                 j->luks->device);
+                                 luks->device);
+        if (found == LUKS_NONE && *other->type)
+                return error_set(err, -EEXIST,
+                                 "%s has something that is not LUKS (%s) and wipeVolume is not set",
+                                 luks->device, other->type);
+        *ret = verdicts[found];
+        return 0;
+}
+
+static int check_key(struct job *j, bool *ret_reuse, struct error *err)
+{
+        const struct luks_key key = job_key(j);
+
         *ret_reuse = luks_is_wanted(j->node, j->luks, &key, err);
         return *ret_reuse ? 0
                           : error_prefix(err, -EEXIST,
@@ -112,40 +131,27 @@ static int check_volume(struct job *j, bool *ret_reuse, struct error *err)
                                          j->luks->device);
 }
 
-static int check_other(struct job *j, struct error *err)
-{
-        struct probe p = {};
-        int r = probe_device(j->node, &p, err);
-
-        if (r >= 0 && *p.type)
-                return error_set(err, -EEXIST,
-                                 "%s has something that is not LUKS (%s) and wipeVolume is not set",
-                                 j->luks->device, p.type);
-        return r;
-}
-
 static int check_existing(struct job *j, bool *ret_reuse, struct error *err)
 {
         enum luks_found found = LUKS_NONE;
+        enum verdict verdict;
+        struct probe p = {};
         int r;
 
         if (config_is_true(&j->luks->wipe))
                 return probe_wipe(j->node, err);
         r = luks_inspect(j->node, &found, err);
-        if (r < 0)
+        if (r >= 0 && found == LUKS_NONE)
+                r = probe_device(j->node, &p, err);
+        if (r >= 0)
+                r = luks_decide(j->luks, found, &p, &verdict, err);
+        if (r < 0 || verdict == VERDICT_MAKE)
                 return r;
-        switch (found) {
-        case LUKS_NONE: return check_other(j, err);
-        case LUKS_OLD:
-                return error_set(err, -EEXIST, "%s is LUKS version 1, which is not re-used",
-                                 j->luks->device);
-        case LUKS_UNFINISHED:
-                log_line(&j->agent->log, LOG_NOTICE,
-                         "%s was made by an attempt that was cut off: making it anew", j->node);
-                return probe_wipe(j->node, err);
-        case LUKS_VOLUME: return check_volume(j, ret_reuse, err);
-        }
-        return 0;
+        if (verdict == VERDICT_KEEP)
+                return check_key(j, ret_reuse, err);
+        log_line(&j->agent->log, LOG_NOTICE,
+                 "%s was made by an attempt that was cut off: making it anew", j->node);
+        return probe_wipe(j->node, err);
 }
 
 /* ---- clevis ---- */
@@ -270,18 +276,25 @@ static int find_node(const char *device, char ret[BLOCK_NODE_MAX], struct error 
         return r;
 }
 
-static int process(struct agent *a, const struct luks *luks, struct error *err)
+int luks_check(struct agent *a, const struct luks *luks, struct error *err)
 {
-        _cleanup_(job_done) struct job j = { .agent = a, .luks = luks };
-        int r;
-
         if (string_is_empty(luks->name))
                 return agent_setting_error(a, luks->at, "name", err, -EINVAL,
                                            "a LUKS volume needs a name");
         if (config_is_true(&luks->cex.enabled))
                 return agent_setting_error(a, luks->at, "cex", err, -EOPNOTSUPP,
                                            "CEX secure keys (s390x) are not supported");
-        r = devices_wait(a, &luks->device, 1, err);
+        return 0;
+}
+
+static int process(struct agent *a, const struct luks *luks, struct error *err)
+{
+        _cleanup_(job_done) struct job j = { .agent = a, .luks = luks };
+        int r;
+
+        r = luks_check(a, luks, err);
+        if (r >= 0)
+                r = devices_wait(a, &luks->device, 1, err);
         if (r >= 0)
                 r = find_node(luks->device, j.node, err);
         if (r >= 0)

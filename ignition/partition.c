@@ -190,13 +190,29 @@ static void log_plan(struct target *t, const struct gpt_plan *plan)
         }
 }
 
+static int inspect(struct target *t, struct error *err)
+{
+        int r;
+
+        r = load_partitions(t, err);
+        if (r >= 0)
+                r = check_disk_unused(t, err);
+        return r < 0 ? r
+                     : gpt_read(t->block.fd, t->block.node, t->block.sector_size, &t->table, err);
+}
+
+static int decide(struct target *t, struct gpt_plan *plan, struct error *err)
+{
+        int r = gpt_plan(t->disk, &t->table, plan, err);
+
+        return r < 0 ? r : check_plan_unused(t, plan, err);
+}
+
 static int apply(struct target *t, struct gpt_plan *plan, struct error *err)
 {
         int r;
 
-        r = gpt_plan(t->disk, &t->table, plan, err);
-        if (r >= 0)
-                r = check_plan_unused(t, plan, err);
+        r = decide(t, plan, err);
         if (r < 0)
                 return r;
         log_plan(t, plan);
@@ -214,11 +230,7 @@ static int process(struct target *t, struct error *err)
         if (r >= 0)
                 r = block_lock(&t->block, err);
         if (r >= 0)
-                r = load_partitions(t, err);
-        if (r >= 0)
-                r = check_disk_unused(t, err);
-        if (r >= 0)
-                r = gpt_read(t->block.fd, t->block.node, t->block.sector_size, &t->table, err);
+                r = inspect(t, err);
         if (r >= 0)
                 r = apply(t, &plan, err);
         return agent_setting(t->agent, plan.culprit ? plan.culprit->at : t->disk->at, NULL, r);
@@ -242,6 +254,58 @@ static int partition_disk(struct agent *a, const struct disk *disk, struct error
         free(t);
         return r;
 }
+
+/* ---- for a plan ---- */
+
+static const struct gpt_table blank = { .sector_size = 512,
+                                        .first = 34,
+                                        .last = UINT64_C(1) << 40 };
+
+/* The kernel knows nothing of an image, and nobody uses it. */
+static int inspect_view(struct target *t, struct error *err)
+{
+        if (t->block.number != 0)
+                return inspect(t, err);
+        return gpt_read(t->block.fd, t->block.node, t->block.sector_size, &t->table, err);
+}
+
+static int view(struct target *t, struct disk_view *v, struct error *err)
+{
+        struct error absent = {};
+        int r = block_open_image(v->disk->device, &t->block, &absent);
+
+        if (r == -ENOTBLK)
+                return error_set(err, r, "%s", absent.message);
+        v->there = r >= 0;
+        if (v->there) {
+                r = inspect_view(t, err);
+        } else {
+                snprintf(v->absent, sizeof(v->absent), "%s", strerror(-r));
+                t->table = blank;
+                r = 0;
+        }
+        v->table = t->table;
+        return r < 0 ? r : decide(t, &v->plan, err);
+}
+
+int disk_preview(const struct disk *disk, struct disk_view *ret, struct error *err)
+{
+        struct target *t = calloc(1, sizeof(*t));
+        int r;
+
+        if (!t)
+                return error_oom(err);
+        *t = (struct target){ .disk = disk, .block = BLOCK_NULL };
+        ret->disk = disk;
+        r = view(t, ret, err);
+        if (r < 0)
+                gpt_plan_done(&ret->plan);
+        block_done(&t->block);
+        free(t);
+        return r;
+}
+
+/* ---- all of them ---- */
 
 static int wait_for_disks(struct agent *a, const struct config_list *disks, struct error *err)
 {

@@ -60,6 +60,17 @@ bool gpt_plan_changes(const struct gpt_plan *plan);
 /* "create", "keep", … for people. */
 const char *gpt_action_name(enum gpt_action action);
 
+/* What would become of a disk, found out by reading alone. */
+struct disk_view {
+        const struct disk *disk;
+        bool there;       /* else it was planned as if it were empty and large */
+        char absent[128]; /* why it is not there */
+        struct gpt_table table;
+        struct gpt_plan plan; /* of a disk that would be refused: empty */
+};
+/* partition.c. A refusal is an error with the culprit in the plan, as in gpt_plan(). */
+int disk_preview(const struct disk *disk, struct disk_view *ret, struct error *err) _must_check_;
+
 /* partition-table.c, the only user of libfdisk. The fd is a whole disk's (or an image's), open for
  * reading and, to apply, writing. */
 int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *ret,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What has to be fetched, by which stage, and what the kernel's command line should be. What stands
- * in the configuration itself (data:) is no fetch. */
+/* What has to be fetched, and by which stage. What stands in the configuration itself (data:) is no
+ * fetch; references to other configurations are listed while they are followed (plan.c). */
 
 #include "data-url.h"
 #include "plan.h"
@@ -28,11 +28,8 @@ static void add_list(struct plan *p, const struct config_list *list, const char 
 void plan_fetch(struct plan *p)
 {
         const struct config_root *root = &p->agent->config.root;
-        const struct config_tree *ignition = &root->ignition;
 
-        add(p, &ignition->config.replace, "configuration instead of this one");
-        add_list(p, &ignition->config.merge, "configuration to merge");
-        add_list(p, &ignition->security.tls.authorities, "certificate authority");
+        add_list(p, &root->ignition.security.tls.authorities, "certificate authority");
         CONFIG_FOREACH(struct luks, l, &root->storage.luks)
         {
                 add(p, &l->key_file, "key file, by the disks stage");
@@ -44,12 +41,4 @@ void plan_fetch(struct plan *p)
                 add(p, &f->contents, f->node.path);
                 add_list(p, &f->append, f->node.path);
         }
-}
-
-void plan_kargs(struct plan *p)
-{
-        struct error err = {};
-
-        if (stage_kargs.run(p->agent, &err) < 0)
-                plan_refuse(p, &err);
 }

@@ -12,6 +12,8 @@
 
 #include "findings.h"
 #include "plan.h"
+#include "resolve.h"
+#include "url.h"
 #include "verbs.h"
 
 enum { PLAN_TEXT_MAX = 2048 };
@@ -72,6 +74,33 @@ void plan_refuse(struct plan *p, const struct error *err)
         *p->agent->setting = '\0';
 }
 
+/* ---- references ---- */
+
+static const struct {
+        const char *action, *detail; /* reached */
+        const char *fetched;         /* out of reach */
+} references[] = {
+        { "merge", "merged over the configuration that names it",
+          "configuration to merge: what it says is not in this plan" },
+        { "replace", "stands for the configuration that names it",
+          "configuration instead of the one that names it: what it says is not in this plan" },
+};
+
+/* A data: URL is its own content, and may be a secret. */
+static void add_reference(struct reference_watch *watch, const struct resource *reference,
+                          bool replaces, bool reached)
+{
+        struct plan *p = (struct plan *)(void *)((char *)watch - offsetof(struct plan, watch));
+        const char *source = reference->source ?: "", *setting = p->agent->setting;
+        char text[URL_TEXT_MAX];
+
+        agent_setting(p->agent, reference->at, NULL, -ENETDOWN);
+        plan_add(p, reached ? references[replaces].action : "fetch",
+                 startswith(source, "data:") ? "data: URL" : url_text(source, text), "%s (%s)",
+                 reached ? references[replaces].detail : references[replaces].fetched, setting);
+        *p->agent->setting = '\0';
+}
+
 /* ---- the program ---- */
 
 static const char *text_of(json_object *row, const char *key)
@@ -113,44 +142,62 @@ static int print_json(const struct plan *p, struct error *err)
         return text ? 0 : error_oom(err);
 }
 
-static int load(struct agent *a, const char *path, struct error *err)
+/* Prints what there is to say about the text itself. */
+static int check(const struct config_text *text, struct error *err)
 {
         _cleanup_findings_ struct findings findings = {};
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-        int r;
+        _cleanup_config_ struct config config = {};
+        int r = config_load(text->source, text->text, text->size, &config, &findings, err);
 
-        r = file_read(AT_FDCWD, streq(path, "-") ? "/dev/stdin" : path, CONFIG_SIZE_MAX, &text,
-                      &size, err);
-        if (r < 0)
-                return r;
-        r = config_load(path, text, size, &a->config, &findings, err);
         if (findings.text.data)
                 fputs(findings.text.data, stderr);
         return r;
 }
 
+static int load(struct plan *p, const char *path, struct error *err)
+{
+        _cleanup_(config_text_done) struct config_text text = { .source = strdup(path) };
+        struct agent *a = p->agent;
+        int r;
+
+        if (!text.source)
+                return error_oom(err);
+        r = file_read(AT_FDCWD, streq(path, "-") ? "/dev/stdin" : path, CONFIG_SIZE_MAX, &text.text,
+                      &text.size, err);
+        if (r >= 0)
+                r = check(&text, err);
+        if (r >= 0)
+                r = agent_preview(a, &text, &p->watch, err);
+        return r < 0 && *a->setting ? error_prefix(err, r, "%s", a->setting) : r;
+}
+
+static int make(struct plan *p, const char *path, struct error *err)
+{
+        int r;
+
+        p->stage = stages[0].name;
+        r = load(p, path, err);
+        if (r >= 0)
+                r = root_open(&p->agent->root, p->agent->options.root, err);
+        for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(stages); i++) {
+                p->stage = stages[i].name;
+                stages[i].plan(p);
+        }
+        return r < 0 || !p->failed ? r : error_oom(err);
+}
+
 int verb_plan(struct agent *a, const char *argument, struct error *err)
 {
-        struct plan p = { .agent = a };
+        struct plan p = { .agent = a, .watch.tried = add_reference };
         int r;
 
         if (!argument)
                 return error_set(err, -EINVAL, "plan: which configuration?");
-        r = load(a, argument, err);
-        if (r >= 0)
-                r = root_open(&a->root, a->options.root, err);
-        if (r < 0)
-                return r;
-        a->offline = a->log.quiet = true;
+        a->log.quiet = true;
         p.rows = json_object_new_array();
         if (!p.rows)
                 return error_oom(err);
-        for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
-                p.stage = stages[i].name;
-                stages[i].plan(&p);
-        }
-        r = p.failed ? error_oom(err) : 0;
+        r = make(&p, argument, err);
         if (r >= 0 && a->options.json)
                 r = print_json(&p, err);
         else if (r >= 0)

@@ -4,17 +4,18 @@
 /* A dry run: what each stage would do, as rows. The stages' own planning decides; what would refuse
  * is a row, too, and makes the plan as a whole fail. */
 
-#include "agent.h"
+#include "resolve.h"
 
 struct plan {
         struct agent *agent;
         const char *stage; /* of the rows being added */
         struct json_object *rows;
+        struct reference_watch watch;
         bool refused, failed; /* failed: out of memory */
 };
 
-/* action: "create", "replace", "change", "keep", "remove", "enable", "fetch", "refuse", …; detail
- * may be "". */
+/* action: "create", "replace", "change", "keep", "remove", "enable", "fetch", "refuse", "absent",
+ * …; detail may be "". */
 void plan_add(struct plan *p, const char *action, const char *object, const char *format, ...)
         _printf_(4, 5);
 /* The stage would fail. */

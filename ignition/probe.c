@@ -15,13 +15,13 @@ static void probe_free_p(blkid_probe *probe)
         blkid_free_probe(*probe);
 }
 
-static int probe_open(int fd, blkid_probe *ret, struct error *err)
+static int probe_open(int fd, uint64_t offset, uint64_t size, blkid_probe *ret, struct error *err)
 {
         _cleanup_(probe_free_p) blkid_probe probe = blkid_new_probe();
 
         if (!probe)
                 return error_oom(err);
-        if (blkid_probe_set_device(probe, fd, 0, 0) < 0)
+        if (blkid_probe_set_device(probe, fd, (blkid_loff_t)offset, (blkid_loff_t)size) < 0)
                 return error_set(err, -EIO, "cannot probe");
         *ret = TAKE_PTR(probe);
         return 0;
@@ -37,20 +37,21 @@ static void lookup(blkid_probe probe, const char *name, char *ret, size_t size)
 }
 
 /* mkfs.xfs sets a byte in the superblock while it works. The others write theirs last. */
-static bool is_unfinished(int fd, const char *type)
+static bool is_unfinished(int fd, uint64_t offset, const char *type)
 {
         enum { XFS_SB_INPROGRESS = 126 };
         uint8_t byte = 0;
 
-        return streq(type, "xfs") && pread(fd, &byte, 1, XFS_SB_INPROGRESS) == 1 && byte != 0;
+        return streq(type, "xfs") && pread(fd, &byte, 1, (off_t)offset + XFS_SB_INPROGRESS) == 1 &&
+               byte != 0;
 }
 
-static int probe_fd(int fd, struct probe *ret, struct error *err)
+static int probe_fd(int fd, uint64_t offset, uint64_t size, struct probe *ret, struct error *err)
 {
         _cleanup_(probe_free_p) blkid_probe probe = NULL;
         int r;
 
-        r = probe_open(fd, &probe, err);
+        r = probe_open(fd, offset, size, &probe, err);
         if (r < 0)
                 return r;
         blkid_probe_enable_superblocks(probe, 1);
@@ -68,17 +69,23 @@ static int probe_fd(int fd, struct probe *ret, struct error *err)
         lookup(probe, "VERSION", ret->version, sizeof(ret->version));
         lookup(probe, "UUID", ret->uuid, sizeof(ret->uuid));
         lookup(probe, "LABEL", ret->label, sizeof(ret->label));
-        ret->unfinished = is_unfinished(fd, ret->type);
+        ret->unfinished = is_unfinished(fd, offset, ret->type);
         return 0;
+}
+
+int probe_region(const char *path, uint64_t offset, uint64_t size, struct probe *ret,
+                 struct error *err)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return error_errno(err, "%s", path);
+        return error_prefix(err, probe_fd(fd, offset, size, ret, err), "%s", path);
 }
 
 int probe_device(const char *node, struct probe *ret, struct error *err)
 {
-        _cleanup_close_ int fd = open(node, O_RDONLY | O_CLOEXEC);
-
-        if (fd < 0)
-                return error_errno(err, "%s", node);
-        return error_prefix(err, probe_fd(fd, ret, err), "%s", node);
+        return probe_region(node, 0, 0, ret, err);
 }
 
 static int wipe_fd(int fd, struct error *err)
@@ -86,7 +93,7 @@ static int wipe_fd(int fd, struct error *err)
         _cleanup_(probe_free_p) blkid_probe probe = NULL;
         int r;
 
-        r = probe_open(fd, &probe, err);
+        r = probe_open(fd, 0, 0, &probe, err);
         if (r < 0)
                 return r;
         blkid_probe_enable_superblocks(probe, 1);

@@ -16,5 +16,8 @@ struct probe {
 
 /* -EUCLEAN when there are several things at once, as after careless re-use. */
 int probe_device(const char *node, struct probe *ret, struct error *err) _must_check_;
+/* The same of a part of a disk or an image; size 0: to its end. */
+int probe_region(const char *path, uint64_t offset, uint64_t size, struct probe *ret,
+                 struct error *err) _must_check_;
 /* Removes all signatures, of partition tables too, durably; refused while the device is in use. */
 int probe_wipe(const char *node, struct error *err) _must_check_;

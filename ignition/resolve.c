@@ -24,7 +24,8 @@ struct chain {
 
 struct resolver {
         struct agent *agent;
-        char *settings; /* what the client was configured with last */
+        char *settings;                /* what the client was configured with last */
+        struct reference_watch *watch; /* of a dry run, else NULL */
 };
 
 /* ---- one text ---- */
@@ -150,6 +151,15 @@ static json_object *settings_of(json_object *tree)
         return settings;
 }
 
+/* A dry run does without what is out of reach. */
+static int excuse(struct agent *a, const struct reference_watch *watch, int code)
+{
+        if (!watch || code != FETCH_OFFLINE)
+                return code;
+        *a->setting = '\0';
+        return 0;
+}
+
 /* Lends both to the agent for as long as something is done with them. */
 static void lend(struct agent *a, const struct config *config, json_object *tree)
 {
@@ -169,7 +179,7 @@ static int configure_with(struct resolver *r, json_object *settings, const char 
                 return explain(r->agent, &findings, "merging configs resulted in an invalid config",
                                err);
         lend(r->agent, &config, settings);
-        code = fetch_configure(r->agent, &config, err);
+        code = excuse(r->agent, r->watch, fetch_configure(r->agent, &config, err));
         lend(r->agent, NULL, NULL);
         return code;
 }
@@ -226,6 +236,15 @@ static char *name_of(const char *url)
         return startswith(url, "data:") ? strdup("data:") : strndup(url, strcspn(url, "?#"));
 }
 
+/* While the configuration is lent. */
+static void tell(struct resolver *r, const struct resource *reference, const struct config *config,
+                 int code)
+{
+        if (r->watch && (code >= 0 || code == FETCH_OFFLINE))
+                r->watch->tried(r->watch, reference,
+                                reference == &config->root.ignition.config.replace, code >= 0);
+}
+
 static int fetch_reference(struct resolver *r, const struct resource *reference,
                            const struct config *config, json_object *tree, struct config_text *ret,
                            struct error *err)
@@ -240,6 +259,7 @@ static int fetch_reference(struct resolver *r, const struct resource *reference,
                 agent_setting(r->agent, reference->at, "source", code);
                 error_prefix(err, code, "failed to fetch config");
         }
+        tell(r, reference, config, code);
         lend(r->agent, NULL, NULL);
         if (code < 0)
                 return code;
@@ -250,7 +270,8 @@ static int fetch_reference(struct resolver *r, const struct resource *reference,
         return 0;
 }
 
-/* Fetches what a configuration refers to and renders that. `before` is what lies under it. */
+/* Fetches what a configuration refers to and renders that. `before` is what lies under it. *ret is
+ * NULL when a dry run cannot reach it. */
 static int follow(struct resolver *r, const struct resource *reference, const struct config *config,
                   json_object *tree, const struct chain *chain, json_object *before,
                   json_object **ret, struct error *err)
@@ -266,8 +287,11 @@ static int follow(struct resolver *r, const struct resource *reference, const st
                 lend(r->agent, NULL, NULL);
                 return code;
         }
+        *ret = NULL;
         code = fetch_reference(r, reference, config, tree, &text, err);
-        return code < 0 ? code : render(r, &text, &next, before, ret, err);
+        if (code < 0)
+                return excuse(r->agent, r->watch, code);
+        return render(r, &text, &next, before, ret, err);
 }
 
 /* The client's settings are those of everything merged so far, whatever lies under it included. */
@@ -299,7 +323,7 @@ static int merge_references(struct resolver *r, const struct config *config, jso
                 code = tree_merge(&under, json_object_get(merged), err);
                 if (code >= 0)
                         code = follow(r, reference, config, tree, chain, under, &child, err);
-                if (code >= 0)
+                if (code >= 0 && child)
                         code = tree_merge(&merged, child, err);
                 if (code < 0)
                         return code;
@@ -346,10 +370,10 @@ int agent_adopt(struct agent *a, json_object *tree, struct error *err)
         return agent_place_setting(a, r);
 }
 
-static int resolve_user(struct agent *a, const struct config_text *user, json_object **ret,
-                        struct error *err)
+static int resolve_user(struct agent *a, const struct config_text *user,
+                        struct reference_watch *watch, json_object **ret, struct error *err)
 {
-        struct resolver r = { .agent = a };
+        struct resolver r = { .agent = a, .watch = watch };
         const struct chain top = { user->source, NULL, 0 };
         int code = render(&r, user, &top, NULL, ret, err);
 
@@ -362,18 +386,19 @@ static json_object *empty_tree(void)
         return json_tokener_parse("{\"ignition\":{\"version\":\"" CONFIG_NEWEST_VERSION "\"}}");
 }
 
-int agent_resolve(struct agent *a, const struct config_text *user, struct error *err)
+static int resolve(struct agent *a, const struct config_text *user, struct reference_watch *watch,
+                   struct error *err)
 {
         _cleanup_tree_ json_object *tree = NULL;
         json_object *base = NULL;
         int r = 0;
 
         if (user->size > 0)
-                r = resolve_user(a, user, &tree, err);
-        else
-                tree = empty_tree();
+                r = resolve_user(a, user, watch, &tree, err);
         if (r < 0)
                 return r;
+        if (!tree)
+                tree = empty_tree();
         if (!tree)
                 return error_oom(err);
         r = base_config_load(a, &base, err);
@@ -381,5 +406,17 @@ int agent_resolve(struct agent *a, const struct config_text *user, struct error 
                 r = tree_merge(&base, TAKE_PTR(tree), err);
                 tree = base;
         }
-        return r < 0 ? r : agent_adopt(a, tree, err);
+        return r < 0 ? r : excuse(a, watch, agent_adopt(a, tree, err));
+}
+
+int agent_resolve(struct agent *a, const struct config_text *user, struct error *err)
+{
+        return resolve(a, user, NULL, err);
+}
+
+int agent_preview(struct agent *a, const struct config_text *user, struct reference_watch *watch,
+                  struct error *err)
+{
+        a->offline = true;
+        return resolve(a, user, watch, err);
 }

@@ -19,6 +19,17 @@ int agent_parse(struct agent *a, const char *name, const char *text, size_t size
  * may not use it. */
 int agent_resolve(struct agent *a, const struct config_text *user, struct error *err) _must_check_;
 
+/* Hears of each reference once it was tried: `reached` is false when that needs the network. The
+ * configuration that refers is the agent's meanwhile. */
+struct reference_watch {
+        void (*tried)(struct reference_watch *w, const struct resource *reference, bool replaces,
+                      bool reached);
+};
+
+/* For a dry run: the same without the network. What cannot be reached adds nothing. */
+int agent_preview(struct agent *a, const struct config_text *user, struct reference_watch *watch,
+                  struct error *err) _must_check_;
+
 /* Validates a tree, and makes it the agent's configuration. */
 int agent_adopt(struct agent *a, json_object *tree, struct error *err) _must_check_;
 

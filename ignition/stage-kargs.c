@@ -3,7 +3,7 @@
 /* The kargs stage. A system that can change its kernel's command line brings a helper for it, which
  * also reboots when it changed something. Ours cannot: the command line is sealed in the UKI. */
 
-#include "agent.h"
+#include "plan.h"
 #include "process.h"
 #include "strv.h"
 
@@ -54,19 +54,27 @@ static int run_helper(struct agent *a, const struct config_strings *yes,
         return r;
 }
 
-static int refuse(struct agent *a, const struct config_strings *yes,
-                  const struct config_strings *no, struct error *err)
+/* "\"a\" should exist, \"b\" should not exist"; the caller frees. NULL: out of memory. */
+static char *describe(const struct config_strings *yes, const struct config_strings *no)
 {
-        json_object *at = a->config.root.kernel_arguments.at;
         _cleanup_buffer_ struct buffer b = {};
-        _cleanup_free_ char *text = NULL;
+        char *text;
 
         for (size_t i = 0; i < yes->count; i++)
                 buffer_printf(&b, "%s\"%s\" should exist", b.size > 0 ? ", " : "", yes->items[i]);
         for (size_t i = 0; i < no->count; i++)
                 buffer_printf(&b, "%s\"%s\" should not exist", b.size > 0 ? ", " : "",
                               no->items[i]);
-        if (buffer_take(&b, &text, NULL) < 0)
+        return buffer_take(&b, &text, NULL) < 0 ? NULL : text;
+}
+
+static int refuse(struct agent *a, const struct config_strings *yes,
+                  const struct config_strings *no, struct error *err)
+{
+        json_object *at = a->config.root.kernel_arguments.at;
+        _cleanup_free_ char *text = describe(yes, no);
+
+        if (!text)
                 return error_oom(err);
         return agent_setting_error(a, at, NULL, err, -EOPNOTSUPP,
                                    "the command line of a sealed UKI cannot be changed (%s); put "
@@ -84,6 +92,21 @@ static int run(struct agent *a, struct error *err)
         return in_path(HELPER) ? agent_setting(a, a->config.root.kernel_arguments.at, NULL,
                                                run_helper(a, yes, no, err))
                                : refuse(a, yes, no, err);
+}
+
+void plan_kargs(struct plan *p)
+{
+        const struct config_strings *yes = &p->agent->config.root.kernel_arguments.should_exist;
+        const struct config_strings *no = &p->agent->config.root.kernel_arguments.should_not_exist;
+        _cleanup_free_ char *text = describe(yes, no);
+        struct error err = {};
+
+        if (yes->count + no->count == 0)
+                return;
+        if (in_path(HELPER))
+                plan_add(p, "change", "kernel command line", "%s, by " HELPER, text ?: "");
+        else if (refuse(p->agent, yes, no, &err) < 0)
+                plan_refuse(p, &err);
 }
 
 const struct stage stage_kargs = { .name = "kargs", .run = run };

@@ -2,6 +2,7 @@
 """slipway: what its verbs print, write and answer, on a tiny image; other programs agree with it."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -12,6 +13,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 from tiny import Key, Tiny, make_deb
 
+# Prints $SAYS where QEMU would: on the terminal, and in the log file of the console when it has one.
+FAKE_QEMU = """#!/bin/sh
+[ "$1" = --version ] && exec echo "QEMU emulator version 9.0.0"
+echo "$SAYS"
+for argument; do
+    case $argument in *,logfile=*) echo "$SAYS" > "${argument##*,logfile=}";; esac
+done
+"""
 GOLDEN = slipway.PROJECT / "tests" / "golden"
 
 
@@ -189,6 +198,26 @@ class Slipway(unittest.TestCase):
         done = self.tiny.run([str(slipway.SLIPWAY), "run", self.tiny.path / "no-such-disk"])
         self.assertEqual(done.returncode, 1)
         self.assertIn("no-such-disk", done.stderr)
+
+    def test_run_provisioning(self):
+        """A program in QEMU's place ends well; what the console said decides, when there is a configuration."""
+        bin_, config = self.tiny.path / "bin", self.tiny.path / "config.ign"
+        bin_.mkdir()
+        config.write_text("{}")
+        fake = bin_ / "qemu-system-x86_64"
+        fake.write_text(FAKE_QEMU)
+        fake.chmod(0o755)
+        env = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+        disk = str(self.tiny.artifact(".raw"))
+        for options, says, status, last in (
+                ((), "======== Ignition failed: stage disks ========", 0, ""),
+                (("--ignition", config), "login:", 0, ""),
+                (("--ignition", config), "======== Ignition failed: stage disks ========", 1, "stage disks")):
+            done = subprocess.run([slipway.SLIPWAY, "run", disk, *options], capture_output=True, text=True,
+                                  env={**env, "SAYS": says}, timeout=60)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(says, done.stdout)
+            self.assertIn(last, done.stderr.splitlines()[-1] if done.stderr else "")
 
 
 if __name__ == "__main__":

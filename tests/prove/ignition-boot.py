@@ -491,7 +491,7 @@ def cut(bench, disk, config, what, delay):
         while time.monotonic() < end:
             vm.pump(0.05)
         vm.process.kill()
-        vm.process.wait()
+        vm.wait_end()
         if "login:" in vm.console:
             raise SystemExit(f"ignition-boot: the cut in {what!r} came too late")
         bench.checks += 1

@@ -35,7 +35,7 @@ static void test_plain(void **state _unused_)
 static void test_everything(void **state _unused_)
 {
         static char no_reboot[] = "-no-reboot";
-        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4 };
+        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4, 5 };
         const struct run_options o = {
                 .disk = "/disks/a,b.qcow2",
                 .format = "qcow2",
