@@ -448,6 +448,27 @@ const char *json_literal(const struct json_document *d, json_object *value)
         return offset == 0 || offset - 1 > d->size ? NULL : d->text + offset - 1;
 }
 
+/* Goes back from the value: in a key every quote has a backslash before it. */
+bool json_key_position(const struct json_document *d, json_object *value, unsigned *ret_line,
+                       unsigned *ret_column)
+{
+        const char *start = json_literal(d, value), *at = start;
+
+        while (at && at > d->text && *--at != ':')
+                ;
+        while (at && at > d->text && *--at != '"')
+                ;
+        if (!at || *at != '"')
+                return false;
+        do
+                at--;
+        while (at > d->text && (*at != '"' || at[-1] == '\\'));
+        if (at <= d->text)
+                return false;
+        locate(d->text, (size_t)(at - d->text), ret_line, ret_column);
+        return true;
+}
+
 int json_error(const struct json_document *d, json_object *value, struct error *err, int code,
                const char *format, ...)
 {

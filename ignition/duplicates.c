@@ -46,11 +46,13 @@ static int check_strings(const struct check *c, const struct config_field *f, co
 {
         const struct config_strings *strings = (const void *)((const char *)parent + f->offset);
         json_object *array = json_member(*(json_object *const *)parent, f->key);
+        char index[24];
         int r = 0;
 
-        for (size_t i = 0; i < strings->count && r == 0; i++)
-                r = note(c, seen, strings->items[i], json_object_array_get_idx(array, i) ?: array,
-                         NULL);
+        for (size_t i = 0; i < strings->count && r == 0; i++) {
+                snprintf(index, sizeof(index), "%zu", i);
+                r = note(c, seen, strings->items[i], array, index);
+        }
         return r;
 }
 
