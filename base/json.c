@@ -192,30 +192,62 @@ static json_object *child_of(json_object *object, const char *key, int count)
         return marked ? json_object_object_get(object, marked) : NULL;
 }
 
-/* Scans "key" and finds the child it leads to; *seen collects keys that were there before. */
+static bool utf8_valid(const char *text, size_t size, size_t *ret_bad)
+{
+        for (size_t i = 0; i < size;) {
+                size_t n = utf8_length(text + i, size - i);
+
+                *ret_bad = i;
+                if (n == 0)
+                        return false;
+                i += n;
+        }
+        return true;
+}
+
+/* The key from start to here. Setting json-c up for one costs more than all else of a key. */
+static int unescape_key(struct scanner *s, size_t start, char **ret)
+{
+        const char *token = s->text + start;
+        size_t size = s->offset - start, bad;
+        _cleanup_buffer_ struct buffer replaced = {};
+        json_object *key;
+
+        if (!memchr(token, '\\', size) && utf8_valid(token, size, &bad)) {
+                *ret = strndup(token + 1, size - 2);
+                return *ret ? 0 : error_oom(s->err);
+        }
+        if (json_replace(token, size, &replaced) < 0)
+                return error_oom(s->err);
+        key = json_tokener_parse(replaced.data);
+        if (!key)
+                return fail_at(s, start, "bad string");
+        *ret = strdup(json_object_get_string(key));
+        json_object_put(key);
+        return *ret ? 0 : error_oom(s->err);
+}
+
+/* Scans "key" and finds the child it leads to; *seen (NULL: none stands twice) collects
+ * keys that were there before. */
 static int scan_key(struct scanner *s, json_object *object, json_object *seen,
                     json_object **ret_child)
 {
-        _cleanup_buffer_ struct buffer token = {};
-        json_object *key;
+        _cleanup_free_ char *key = NULL;
         size_t start = s->offset;
         int r, count;
 
         r = scan_string(s);
         if (r < 0)
                 return r;
-        if (json_replace(s->text + start, s->offset - start, &token) < 0)
-                return error_oom(s->err);
-        key = json_tokener_parse(token.data);
-        if (!key)
-                return fail_at(s, start, "bad string");
-        count = r = count_key(s, seen, json_object_get_string(key));
+        r = unescape_key(s, start, &key);
+        if (r < 0)
+                return r;
+        count = r = seen ? count_key(s, seen, key) : 0;
         if (count > 0)
                 r = s->lenient ? note_duplicate(s, count)
-                               : fail_at(s, start, "duplicate key %s", token.data);
+                               : fail_at(s, start, "duplicate key \"%s\"", key);
         if (r >= 0)
-                *ret_child = child_of(object, json_object_get_string(key), count);
-        json_object_put(key);
+                *ret_child = child_of(object, key, count);
         return r;
 }
 
@@ -248,10 +280,11 @@ static int scan_members(struct scanner *s, json_object *object, json_object *see
 
 static int scan_object(struct scanner *s, json_object *object)
 {
-        json_object *seen = json_object_new_object();
+        bool unique = s->values_made && s->count == 0;
+        json_object *seen = unique ? NULL : json_object_new_object();
         int r;
 
-        if (!seen)
+        if (!seen && !unique)
                 return error_oom(s->err);
         r = scan_members(s, object, seen);
         json_object_put(seen);
@@ -326,19 +359,6 @@ static int scan_text(struct scanner *s, json_object *root)
         if (s->offset < s->size)
                 return fail_at(s, s->offset, "text behind the top-level value");
         return 0;
-}
-
-static bool utf8_valid(const char *text, size_t size, size_t *ret_bad)
-{
-        for (size_t i = 0; i < size;) {
-                size_t n = utf8_length(text + i, size - i);
-
-                *ret_bad = i;
-                if (n == 0)
-                        return false;
-                i += n;
-        }
-        return true;
 }
 
 /* json-c's values of a text whose grammar is known to be right. */
@@ -446,6 +466,27 @@ const char *json_literal(const struct json_document *d, json_object *value)
         uintptr_t offset = value ? (uintptr_t)json_object_get_userdata(value) : 0;
 
         return offset == 0 || offset - 1 > d->size ? NULL : d->text + offset - 1;
+}
+
+/* Goes back from the value: in a key every quote has a backslash before it. */
+bool json_key_position(const struct json_document *d, json_object *value, unsigned *ret_line,
+                       unsigned *ret_column)
+{
+        const char *start = json_literal(d, value), *at = start;
+
+        while (at && at > d->text && *--at != ':')
+                ;
+        while (at && at > d->text && *--at != '"')
+                ;
+        if (!at || *at != '"')
+                return false;
+        do
+                at--;
+        while (at > d->text && (*at != '"' || at[-1] == '\\'));
+        if (at <= d->text)
+                return false;
+        locate(d->text, (size_t)(at - d->text), ret_line, ret_column);
+        return true;
 }
 
 int json_error(const struct json_document *d, json_object *value, struct error *err, int code,

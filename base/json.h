@@ -37,6 +37,10 @@ void json_document_done(struct json_document *d);
 bool json_position(const struct json_document *d, json_object *value, unsigned *ret_line,
                    unsigned *ret_column);
 
+/* The same for the key before a value that is an object's member. */
+bool json_key_position(const struct json_document *d, json_object *value, unsigned *ret_line,
+                       unsigned *ret_column);
+
 /* The text from where the value starts; NULL when that is not known. */
 const char *json_literal(const struct json_document *d, json_object *value);
 

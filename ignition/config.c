@@ -143,6 +143,20 @@ static void list_done(struct config_list *list, const struct config_record *reco
         *list = (struct config_list){};
 }
 
+/* An entry that is null is an empty object. It stands in the tree, so that findings can name it, at
+ * the list's position. */
+static json_object *fill_null(json_object *list, size_t i)
+{
+        json_object *empty = json_object_new_object();
+
+        if (!empty || json_object_array_put_idx(list, i, empty) < 0) {
+                json_object_put(empty);
+                return NULL;
+        }
+        json_object_set_serializer(empty, NULL, json_object_get_userdata(list), NULL);
+        return empty;
+}
+
 static int decode_list(const struct reader *r, json_object *value,
                        const struct config_record *record, struct config_list *ret)
 {
@@ -156,11 +170,11 @@ static int decode_list(const struct reader *r, json_object *value,
                 return -ENOMEM;
         ret->count = n;
         for (size_t i = 0; i < n; i++) {
-                json_object *item = json_object_array_get_idx(value, i);
+                json_object *item = json_object_array_get_idx(value, i) ?: fill_null(value, i);
                 int code;
 
                 if (!item)
-                        continue;
+                        return -ENOMEM;
                 code = decode_object(r, item, record, (char *)ret->items + i * record->size);
                 if (code < 0)
                         return code;
@@ -272,8 +286,7 @@ static void warn_unused(const struct reader *r, json_object *value,
                 size_t n = strcspn(key, JSON_DUPLICATE_MARK);
 
                 if (!f || strlen(f->key) != n || strncmp(f->key, key, n) != 0)
-                        findings_add(r->findings, FINDING_WARNING, value, key, "unused key %.*s",
-                                     (int)n, key);
+                        findings_add_key(r->findings, value, key, "unused key %.*s", (int)n, key);
                 if (!f || !child)
                         continue;
                 if (f->type == TYPE_OBJECT && json_object_is_type(child, json_type_object))

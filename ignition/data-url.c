@@ -236,17 +236,50 @@ static bool port_valid(const char *s, size_t size)
         return true;
 }
 
+static const char host_extra[] = "-_.~!$&'()*+,;=:[]<>\"";
+
+/* An escape in a host stands for "%" or a byte outside ASCII; in the name of an interface also for
+ * what needs none, and a blank. */
+static bool host_escapes_valid(const char *s, size_t size, bool zone)
+{
+        for (const char *at = s; (at = memchr(at, '%', size - (size_t)(at - s))); at += 3) {
+                char digits[3] = {};
+                uint8_t byte;
+
+                if (size - (size_t)(at - s) < 3)
+                        return false;
+                memcpy(digits, at + 1, 2);
+                if (hex_decode(digits, &byte, 1) < 0)
+                        return false;
+                if (byte == '%' ||
+                    (zone ? byte == ' ' || (byte < 0x80 && all_of((char *)&byte, 1, host_extra))
+                          : byte >= 0x80))
+                        continue;
+                return false;
+        }
+        return true;
+}
+
+/* Characters and escapes of a host, or of the name of an interface in one. */
+static bool host_text_valid(const char *s, size_t size, bool zone)
+{
+        for (size_t i = 0; i < size; i++)
+                if (s[i] != '%' && !all_of(s + i, 1, host_extra))
+                        return false;
+        return host_escapes_valid(s, size, zone);
+}
+
 static bool host_valid(const char *host, size_t size)
 {
         const char *port, *zone = size > 0 && *host == '[' ? memmem(host, size, "%25", 3) : NULL;
 
         if (zone) { /* the interface of a link-local address */
                 port = memchr(zone, ']', size - (size_t)(zone - host));
-                return port && all_of(host, (size_t)(zone - host), "[:.") &&
-                       all_of(zone + 3, (size_t)(port - zone) - 3, "-_.~") &&
+                return port && host_text_valid(host, (size_t)(zone - host), false) &&
+                       host_text_valid(zone + 3, (size_t)(port - zone) - 3, true) &&
                        port_valid(port + 1, (size_t)(host + size - port) - 1);
         }
-        if (!all_of(host, size, "-_.~!$&'()*+,;=:[]<>\""))
+        if (!host_text_valid(host, size, false))
                 return false;
         if (size > 0 && *host == '[') {
                 port = memrchr(host, ']', size);

@@ -11,6 +11,7 @@
 #include "block.h"
 #include "clock.h"
 #include "disks.h"
+#include "library.h"
 #include "process.h"
 #include "strv.h"
 
@@ -18,6 +19,34 @@ enum { TIMEOUT_S = 90, POLL_FIRST_MS = 10, POLL_LAST_MS = 250 };
 
 #define MANAGER      "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
+
+/* What is used of sd-bus, and the connection. */
+#define BUS_LIBRARY "libsystemd.so.0"
+
+struct bus {
+        __typeof__(sd_bus_flush_close_unref) *flush_close_unref;
+        __typeof__(sd_bus_message_unref) *message_unref;
+        __typeof__(sd_bus_new) *new;
+        __typeof__(sd_bus_set_address) *set_address;
+        __typeof__(sd_bus_start) *start;
+        __typeof__(sd_bus_open_system) *open_system;
+        __typeof__(sd_bus_message_read) *message_read;
+        __typeof__(sd_bus_call_method) *call_method;
+        __typeof__(sd_bus_error_free) *error_free;
+        __typeof__(sd_bus_match_signal) *match_signal;
+        __typeof__(sd_bus_process) *process;
+        __typeof__(sd_bus_wait) *wait;
+        sd_bus *connection;
+};
+
+#define SYMBOL(name) LIBRARY_SYMBOL(bus, "sd_bus_", name)
+static const struct library_symbol symbols[] = {
+        SYMBOL(flush_close_unref), SYMBOL(message_unref), SYMBOL(new),
+        SYMBOL(set_address),       SYMBOL(start),         SYMBOL(open_system),
+        SYMBOL(message_read),      SYMBOL(call_method),   SYMBOL(error_free),
+        SYMBOL(match_signal),      SYMBOL(process),       SYMBOL(wait),
+};
+LIBRARY_NOTE("devices", "Waiting for devices", BUS_LIBRARY);
 
 struct job {
         const char *device;
@@ -27,18 +56,16 @@ struct job {
 };
 
 struct jobs {
+        struct bus bus;
         struct job *items;
         size_t count, pending;
 };
 
-static void bus_unref_p(sd_bus **bus)
+static void bus_close(struct bus *bus)
 {
-        sd_bus_flush_close_unref(*bus);
-}
-
-static void message_unref_p(sd_bus_message **message)
-{
-        sd_bus_message_unref(*message);
+        if (bus->connection)
+                bus->flush_close_unref(bus->connection);
+        bus->connection = NULL;
 }
 
 static uint64_t timeout_ms(void)
@@ -97,25 +124,27 @@ static char *unit_name(const char *path)
         return buffer_take(&b, &name, NULL) < 0 ? NULL : name;
 }
 
-static int bus_open(sd_bus **ret, struct error *err)
+static int open_private(struct bus *bus)
 {
-        _cleanup_(bus_unref_p) sd_bus *bus = NULL;
-        int r;
+        int r = bus->new (&bus->connection);
 
-        r = sd_bus_new(&bus);
         if (r >= 0)
-                r = sd_bus_set_address(bus, "unix:path=/run/systemd/private");
-        if (r >= 0)
-                r = sd_bus_start(bus);
-        if (r < 0) { /* the initrd has only the one, a container perhaps only the other */
-                bus_unref_p(&bus);
-                bus = NULL;
-                r = sd_bus_open_system(&bus);
-        }
+                r = bus->set_address(bus->connection, "unix:path=/run/systemd/private");
+        return r < 0 ? r : bus->start(bus->connection);
+}
+
+static int bus_open(struct bus *bus, struct error *err)
+{
+        int r = library_load(BUS_LIBRARY, symbols, ARRAY_SIZE(symbols), bus, err);
+
         if (r < 0)
-                return error_code(err, r, "connect to systemd");
-        *ret = TAKE_PTR(bus);
-        return 0;
+                return r;
+        r = open_private(bus);
+        if (r < 0) { /* the initrd has only the one, a container perhaps only the other */
+                bus_close(bus);
+                r = bus->open_system(&bus->connection);
+        }
+        return r < 0 ? error_code(err, r, "connect to systemd") : 0;
 }
 
 static void finish_job(struct jobs *jobs, const char *path, const char *result)
@@ -134,30 +163,31 @@ static void finish_job(struct jobs *jobs, const char *path, const char *result)
 static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error _unused_)
 {
         const char *path, *unit, *result;
+        struct jobs *jobs = userdata;
         uint32_t id;
 
-        if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) >= 0)
-                finish_job(userdata, path, result);
+        if (jobs->bus.message_read(message, "uoss", &id, &path, &unit, &result) >= 0)
+                finish_job(jobs, path, result);
         return 0;
 }
 
-static int call(sd_bus *bus, struct error *err, sd_bus_message **reply, const char *method,
+static int call(struct bus *bus, struct error *err, sd_bus_message **reply, const char *method,
                 const char *unit)
 {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        r = sd_bus_call_method(bus, MANAGER, MANAGER_PATH, MANAGER ".Manager", method, &error,
-                               reply, unit ? "ss" : NULL, unit, "replace");
+        r = bus->call_method(bus->connection, MANAGER, MANAGER_PATH, MANAGER ".Manager", method,
+                             &error, reply, unit ? "ss" : NULL, unit, "replace");
         if (r < 0)
                 error_set(err, r, "systemd: %s: %s", method, error.message ?: strerror(-r));
-        sd_bus_error_free(&error);
+        bus->error_free(&error);
         return r < 0 ? r : 0;
 }
 
-static int start_job(sd_bus *bus, struct job *job, struct error *err)
+static int start_job(struct bus *bus, struct job *job, struct error *err)
 {
-        _cleanup_(message_unref_p) sd_bus_message *reply = NULL;
+        sd_bus_message *reply = NULL;
         _cleanup_free_ char *unit = unit_name(job->device);
         const char *path;
         int r;
@@ -167,37 +197,37 @@ static int start_job(sd_bus *bus, struct job *job, struct error *err)
         r = call(bus, err, &reply, "StartUnit", unit);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(reply, "o", &path);
+        r = bus->message_read(reply, "o", &path);
+        job->path = r < 0 ? NULL : strdup(path);
+        bus->message_unref(reply);
         if (r < 0)
                 return error_code(err, r, "systemd: StartUnit");
-        job->path = strdup(path);
         return job->path ? 0 : error_oom(err);
 }
 
-static int start_jobs(sd_bus *bus, struct jobs *jobs, struct error *err)
+static int start_jobs(struct bus *bus, struct jobs *jobs, struct error *err)
 {
-        _cleanup_(message_unref_p) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_match_signal(bus, NULL, NULL, MANAGER_PATH, MANAGER ".Manager", "JobRemoved",
-                                on_job_removed, jobs);
+        r = bus->match_signal(bus->connection, NULL, NULL, MANAGER_PATH, MANAGER ".Manager",
+                              "JobRemoved", on_job_removed, jobs);
         if (r < 0)
                 return error_code(err, r, "systemd: JobRemoved");
-        r = call(bus, err, &reply, "Subscribe", NULL);
+        r = call(bus, err, NULL, "Subscribe", NULL);
         for (size_t i = 0; r >= 0 && i < jobs->count; i++)
                 r = start_job(bus, &jobs->items[i], err);
         return r;
 }
 
-static int wait_jobs(sd_bus *bus, struct jobs *jobs, uint64_t deadline, struct error *err)
+static int wait_jobs(struct bus *bus, struct jobs *jobs, uint64_t deadline, struct error *err)
 {
         while (jobs->pending > 0) {
-                int r = sd_bus_process(bus, NULL);
+                int r = bus->process(bus->connection, NULL);
 
                 if (r == 0 && clock_left(deadline) == 0)
                         return 0;
                 if (r == 0)
-                        r = sd_bus_wait(bus, clock_left(deadline) * 1000);
+                        r = bus->wait(bus->connection, clock_left(deadline) * 1000);
                 if (r < 0 && r != -EINTR)
                         return error_code(err, r, "systemd");
         }
@@ -220,6 +250,7 @@ static int check_jobs(const struct jobs *jobs, struct error *err)
 
 static void jobs_done(struct jobs *jobs)
 {
+        bus_close(&jobs->bus);
         for (size_t i = 0; i < jobs->count; i++)
                 free(jobs->items[i].path);
         free(jobs->items);
@@ -229,7 +260,6 @@ static int systemd_wait(const char *const paths[], size_t count, uint64_t deadli
                         struct error *err)
 {
         _cleanup_(jobs_done) struct jobs jobs = { .items = calloc(count, sizeof(*jobs.items)) };
-        _cleanup_(bus_unref_p) sd_bus *bus = NULL;
         int r;
 
         if (!jobs.items)
@@ -238,11 +268,11 @@ static int systemd_wait(const char *const paths[], size_t count, uint64_t deadli
                 if (!block_is_crypt(paths[i]))
                         jobs.items[jobs.count++].device = paths[i];
         jobs.pending = jobs.count;
-        r = bus_open(&bus, err);
+        r = bus_open(&jobs.bus, err);
         if (r >= 0)
-                r = start_jobs(bus, &jobs, err);
+                r = start_jobs(&jobs.bus, &jobs, err);
         if (r >= 0)
-                r = wait_jobs(bus, &jobs, deadline, err);
+                r = wait_jobs(&jobs.bus, &jobs, deadline, err);
         return r < 0 ? r : check_jobs(&jobs, err);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Finds list entries that stand twice: over one list, or over the lists that share a key space
- * (files, directories and links; kernelArguments). A json-c object serves as the set of keys. */
+ * (files, directories and links; kernelArguments). A json-c object, made when the first
+ * key needs it, serves as the set of keys. */
 
 #include "fields.h"
 
@@ -15,16 +16,18 @@ static const char *identity_of(const struct config_record *record, const void *i
         return *(const char *const *)((const char *)item + record->identity) ?: "";
 }
 
-static int note(const struct check *c, json_object *seen, const char *key, json_object *at,
+static int note(const struct check *c, json_object **seen, const char *key, json_object *at,
                 const char *sub)
 {
-        if (json_object_object_get_ex(seen, key, NULL))
+        if (!*seen && !(*seen = json_object_new_object()))
+                return -ENOMEM;
+        if (json_object_object_get_ex(*seen, key, NULL))
                 findings_add(c->findings, FINDING_ERROR, at, sub, "duplicate entry defined");
-        return json_object_object_add(seen, key, NULL) < 0 ? -ENOMEM : 0;
+        return json_object_object_add(*seen, key, NULL) < 0 ? -ENOMEM : 0;
 }
 
 static int check_list(const struct check *c, const struct config_field *f, const void *parent,
-                      json_object *seen)
+                      json_object **seen)
 {
         const struct config_list *list = (const void *)((const char *)parent + f->offset);
         char buffer[256];
@@ -42,20 +45,18 @@ static int check_list(const struct check *c, const struct config_field *f, const
 }
 
 static int check_strings(const struct check *c, const struct config_field *f, const void *parent,
-                         json_object *seen)
+                         json_object **seen)
 {
         const struct config_strings *strings = (const void *)((const char *)parent + f->offset);
         json_object *object = *(json_object *const *)parent, *array = json_member(object, f->key);
+        char name[64];
         int r = 0;
 
         for (size_t i = 0; i < strings->count && r == 0; i++) {
-                /* Strings may be left from an earlier object of the same key, which is not this. */
-                json_object *at = json_object_is_type(array, json_type_array)
-                                          ? json_object_array_get_idx(array, i)
-                                          : NULL;
-
-                r = at ? note(c, seen, strings->items[i], at, NULL)
-                       : note(c, seen, strings->items[i], object, f->key);
+                /* The list may be left from an earlier object of the same key, which is not this.
+                 */
+                snprintf(name, sizeof(name), "%s%s%zu", array ? "" : f->key, array ? "" : ".", i);
+                r = note(c, seen, strings->items[i], array ?: object, name);
         }
         return r;
 }
@@ -82,14 +83,12 @@ int validate_duplicates(const struct check *c, const struct config_record *recor
         for (const struct config_field *f = record->fields; f->key && r == 0; f++) {
                 if (!(f->flags & CONFIG_SHARES_KEYS)) {
                         json_object_put(seen);
-                        seen = json_object_new_object();
+                        seen = NULL;
                 }
-                if (!seen)
-                        return -ENOMEM;
                 if (f->type == TYPE_LIST && !(f->flags & CONFIG_DUPLICATES_ALLOWED))
-                        r = check_list(c, f, object, seen);
+                        r = check_list(c, f, object, &seen);
                 if (f->type == TYPE_STRINGS && !(f->flags & CONFIG_DUPLICATES_ALLOWED))
-                        r = check_strings(c, f, object, seen);
+                        r = check_strings(c, f, object, &seen);
                 if (r == 0)
                         r = check_children(c, f, (const char *)object + f->offset);
         }

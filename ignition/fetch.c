@@ -9,6 +9,7 @@
 
 #include "data-url.h"
 #include "fetch-internal.h"
+#include "text-sink.h"
 #include "url.h"
 
 enum {
@@ -415,42 +416,13 @@ int fetch_stream(struct agent *a, const struct fetch_request *request, struct si
         return plain.url ? fetch_run(a, &call, err) : error_oom(err);
 }
 
-struct text_sink {
-        struct sink sink;
-        struct buffer buffer;
-};
-
-static void text_sink_done(struct text_sink *t)
-{
-        buffer_done(&t->buffer);
-}
-
-static int text_write(struct sink *sink, const void *data, size_t size, struct error *err)
-{
-        struct text_sink *t = (struct text_sink *)sink;
-
-        if (size > FETCH_TEXT_MAX - t->buffer.size)
-                return error_set(err, -EFBIG, "longer than %d bytes", FETCH_TEXT_MAX);
-        buffer_append(&t->buffer, data, size);
-        return t->buffer.failed ? error_oom(err) : 0;
-}
-
-static int text_restart(struct sink *sink, struct error *err _unused_)
-{
-        struct text_sink *t = (struct text_sink *)sink;
-
-        buffer_done(&t->buffer);
-        t->buffer = (struct buffer){};
-        return 0;
-}
-
 int fetch_text(struct agent *a, const struct fetch_request *request, char **ret, size_t *ret_size,
                struct error *err)
 {
-        _cleanup_(text_sink_done) struct text_sink t = { { text_write }, {} };
-        int r = fetch_stream(a, request, &t.sink, text_restart, err);
+        _cleanup_text_sink_ struct text_sink t;
+        int r;
 
-        if (r < 0)
-                return r;
-        return buffer_take(&t.buffer, ret, ret_size) < 0 ? error_oom(err) : 0;
+        text_sink_init(&t, FETCH_TEXT_MAX);
+        r = fetch_stream(a, request, &t.sink, text_sink_restart, err);
+        return r < 0 ? r : text_sink_take(&t, ret, ret_size, err);
 }

@@ -60,12 +60,14 @@ static const struct config_field key_file_fields[] = {
 static const struct config_field contents_fields[] = {
         RESOURCE_FIELDS(0, CONFIG_SECRET, CONFIG_SECRET_URL), {}
 };
-static const struct config_record resource_record =
-        KEYED(resource, source, .fields = resource_fields, .validate = validate_resource);
+static const struct config_record reference_record =
+        KEYED(resource, source, .fields = resource_fields, .validate = validate_reference);
 static const struct config_record key_file_record =
         KEYED(resource, source, .fields = key_file_fields, .validate = validate_resource);
-static const struct config_record required_record =
-        KEYED(resource, source, .fields = resource_fields, .validate = validate_required_resource);
+static const struct config_record merged_record =
+        KEYED(resource, source, .fields = resource_fields, .validate = validate_merged_reference);
+static const struct config_record authority_record =
+        KEYED(resource, source, .fields = resource_fields, .validate = validate_authority);
 static const struct config_record contents_record =
         KEYED(resource, source, .fields = contents_fields, .validate = validate_resource);
 
@@ -277,8 +279,8 @@ static const struct config_record group_record = KEYED(group, name, .fields = gr
 #define INNER_SIZE(outer_, member_) sizeof(((struct outer_ *)NULL)->member_)
 
 static const struct config_field merge_fields[] = {
-        { "merge", 0, TYPE_LIST, INNER(config_tree, config, merge), &required_record, 0 },
-        { "replace", 0, TYPE_OBJECT, INNER(config_tree, config, replace), &resource_record, 0 },
+        { "merge", 0, TYPE_LIST, INNER(config_tree, config, merge), &merged_record, 0 },
+        { "replace", 0, TYPE_OBJECT, INNER(config_tree, config, replace), &reference_record, 0 },
         {},
 };
 static const struct config_record merge_record = { .size = INNER_SIZE(config_tree, config),
@@ -295,7 +297,7 @@ static const struct config_record timeouts_record = { .size = INNER_SIZE(config_
 
 static const struct config_field tls_fields[] = {
         { "certificateAuthorities", 0, TYPE_LIST, INNER(config_tree, security.tls, authorities),
-          &required_record, 0 },
+          &authority_record, 0 },
         {},
 };
 static const struct config_record tls_record = { .size = INNER_SIZE(config_tree, security.tls),

@@ -66,9 +66,14 @@ bool path_is_simple(const char *path);
 void validate_path(const struct check *c, json_object *at, const char *key, const char *path,
                    const char *missing);
 
+/* No source is valid. */
+bool source_valid(const struct check *c, const struct resource *r);
+
 /* The rules, see validate*.c. */
 void validate_resource(const struct check *c, const void *object);
-void validate_required_resource(const struct check *c, const void *object);
+void validate_reference(const struct check *c, const void *object);
+void validate_merged_reference(const struct check *c, const void *object);
+void validate_authority(const struct check *c, const void *object);
 void validate_header(const struct check *c, const void *object);
 void validate_verification(const struct check *c, const void *object);
 void validate_proxy(const struct check *c, const void *object);

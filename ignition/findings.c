@@ -117,26 +117,52 @@ json_object *json_at(json_object *root, const char *path)
 }
 
 /* Objects and lists are placed behind their bracket, as the original does. */
-static void put_line(struct findings *r, enum finding_kind kind, const char *path, json_object *at,
-                     const char *message)
+static bool position_of(const struct findings *r, json_object *value, unsigned *line,
+                        unsigned *column)
 {
-        unsigned line, column;
-
-        buffer_puts(&r->text, kind == FINDING_ERROR ? "error" : "warning");
-        buffer_printf(&r->text, " at %s", path);
-        if (json_position(r->document, at, &line, &column))
-                buffer_printf(&r->text, ", line %u col %u", line,
-                              column + (json_object_is_type(at, json_type_object) ||
-                                        json_object_is_type(at, json_type_array)));
-        buffer_printf(&r->text, ": %s\n", message);
+        if (!json_position(r->document, value, line, column))
+                return false;
+        *column += json_object_is_type(value, json_type_object) ||
+                   json_object_is_type(value, json_type_array);
+        return true;
 }
 
-void findings_add(struct findings *r, enum finding_kind kind, json_object *at, const char *key,
-                  const char *format, ...)
+static json_object *child_of(json_object *at, const char *key)
 {
-        json_object *member = key ? json_member(at, key) : NULL;
-        char path[WHERE_MAX], message[512];
-        va_list ap;
+        return json_object_is_type(at, json_type_array)
+                       ? json_object_array_get_idx(at, strtoul(key, NULL, 10))
+                       : json_member(at, key);
+}
+
+/* What a finding is about: a value, a member of it, or the key of a member. */
+struct subject {
+        json_object *at;
+        const char *key; /* NULL: the value itself */
+        bool is_key;
+};
+
+static void put_place(struct findings *r, const struct subject *s)
+{
+        json_object *member = !s->key     ? NULL
+                              : s->is_key ? json_object_object_get(s->at, s->key)
+                                          : child_of(s->at, s->key);
+        char path[WHERE_MAX];
+        unsigned line, column;
+
+        json_path(r->document->root, s->at, path);
+        buffer_printf(&r->text, "%s", path);
+        if (s->key)
+                buffer_printf(&r->text, ".%.*s", (int)strcspn(s->key, JSON_DUPLICATE_MARK), s->key);
+        if (s->is_key ? json_key_position(r->document, member, &line, &column) ||
+                                position_of(r, s->at, &line, &column)
+                      : position_of(r, member ?: s->at, &line, &column))
+                buffer_printf(&r->text, ", line %u col %u", line, column);
+}
+
+static void put_line(struct findings *r, enum finding_kind kind, const struct subject *s,
+                     const char *format, va_list ap)
+{
+        char message[512];
 
         if (kind == FINDING_ERROR)
                 r->errors++;
@@ -144,11 +170,27 @@ void findings_add(struct findings *r, enum finding_kind kind, json_object *at, c
                 r->warnings++;
         if (r->errors + r->warnings > FINDINGS_MAX)
                 return;
-        va_start(ap, format);
         vsnprintf(message, sizeof(message), format, ap);
+        buffer_puts(&r->text, kind == FINDING_ERROR ? "error at " : "warning at ");
+        put_place(r, s);
+        buffer_printf(&r->text, ": %s\n", message);
+}
+
+void findings_add(struct findings *r, enum finding_kind kind, json_object *at, const char *key,
+                  const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        put_line(r, kind, &(struct subject){ at, key, false }, format, ap);
         va_end(ap);
-        json_path(r->document->root, at, path);
-        if (key)
-                snprintf(path + strlen(path), WHERE_MAX - strlen(path), ".%s", key);
-        put_line(r, kind, path, member ?: at, message);
+}
+
+void findings_add_key(struct findings *r, json_object *at, const char *key, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        put_line(r, FINDING_WARNING, &(struct subject){ at, key, true }, format, ap);
+        va_end(ap);
 }

@@ -25,10 +25,14 @@ struct findings {
 void findings_done(struct findings *r);
 #define _cleanup_findings_ _cleanup_(findings_done)
 
-/* About a value, or about the member `key` of the object at (which may be missing, then the place
- * is the object's; NULL: the value itself). */
+/* About a value, or about the member `key` of the object or list at (which may be missing, then the
+ * place is that of at; NULL: the value itself). */
 void findings_add(struct findings *r, enum finding_kind kind, json_object *at, const char *key,
                   const char *format, ...) _printf_(5, 6);
+
+/* A warning about a key, at the place of the key. */
+void findings_add_key(struct findings *r, json_object *at, const char *key, const char *format, ...)
+        _printf_(4, 5);
 
 /* "$.storage.files.1.path" in ret; "$" when the value is not in the tree below root. */
 void json_path(json_object *root, json_object *value, char ret[WHERE_MAX]);

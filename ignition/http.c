@@ -8,19 +8,18 @@
  * redirects, decoding of contents, headers that nobody asked for. */
 
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <strings.h>
 
 #include "http.h"
 #include "interrupt.h"
+#include "library.h"
 #include "strv.h"
 #include "url.h"
 
 enum { POLL_MS = 100, DISCARD_MAX = 64 * 1024 };
 
 /* What is used of libcurl. It is loaded with the first request: it brings thirty other libraries
- * along, which cost a stage that fetches nothing more time than all that it does. The ELF note says
- * so to those who make an initrd. */
+ * along, which cost a stage that fetches nothing more time than all that it does. */
 #define CURL_LIBRARY "libcurl.so.4"
 
 struct curl {
@@ -44,14 +43,8 @@ struct curl {
         __typeof__(curl_slist_free_all) *slist_free_all;
 };
 
-#define SYMBOL(name)                                                                               \
-        {                                                                                          \
-                "curl_" #name, offsetof(struct curl, name)                                         \
-        }
-static const struct {
-        const char *name;
-        size_t offset;
-} symbols[] = {
+#define SYMBOL(name) LIBRARY_SYMBOL(curl, "curl_", name)
+static const struct library_symbol symbols[] = {
         SYMBOL(global_init),         SYMBOL(global_cleanup), SYMBOL(easy_init),
         SYMBOL(easy_cleanup),        SYMBOL(easy_reset),     SYMBOL(easy_setopt),
         SYMBOL(easy_getinfo),        SYMBOL(easy_header),    SYMBOL(easy_strerror),
@@ -59,18 +52,7 @@ static const struct {
         SYMBOL(multi_remove_handle), SYMBOL(multi_perform),  SYMBOL(multi_poll),
         SYMBOL(multi_info_read),     SYMBOL(slist_append),   SYMBOL(slist_free_all),
 };
-
-/* https://uapi-group.org/specifications/specs/elf_dlopen_metadata/ */
-#define DLOPEN_JSON                                                                                \
-        "[{\"feature\":\"network\",\"description\":\"Fetching configurations and files\","         \
-        "\"priority\":\"required\",\"soname\":[\"" CURL_LIBRARY "\"]}]"
-static const struct {
-        uint32_t name_size, text_size, type;
-        char name[4];
-        _Alignas(4) char text[sizeof(DLOPEN_JSON)];
-} dlopen_note __attribute__((used, section(".note.dlopen"), aligned(4))) = {
-        sizeof("FDO"), sizeof(DLOPEN_JSON), 0x407c0c0a, "FDO", DLOPEN_JSON
-};
+LIBRARY_NOTE("network", "Fetching configurations and files", CURL_LIBRARY);
 
 struct http {
         struct curl curl;
@@ -481,23 +463,6 @@ void http_free(struct http *h)
         free(h);
 }
 
-/* It stays loaded: what it has set up for the end of the process refers to it. */
-static int load_curl(struct curl *ret, struct error *err)
-{
-        void *library = dlopen(CURL_LIBRARY, RTLD_NOW | RTLD_NODELETE);
-
-        if (!library)
-                return error_set(err, -ELIBACC, "%s", dlerror());
-        for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
-                void *function = dlsym(library, symbols[i].name);
-
-                if (!function)
-                        return error_set(err, -ELIBACC, "%s", dlerror());
-                memcpy((char *)ret + symbols[i].offset, &function, sizeof(function));
-        }
-        return 0;
-}
-
 int http_new(struct http **ret, struct error *err)
 {
         _cleanup_free_ struct http *h = calloc(1, sizeof(*h));
@@ -505,7 +470,7 @@ int http_new(struct http **ret, struct error *err)
 
         if (!h)
                 return error_oom(err);
-        r = load_curl(&h->curl, err);
+        r = library_load(CURL_LIBRARY, symbols, ARRAY_SIZE(symbols), &h->curl, err);
         if (r < 0)
                 return r;
         if (h->curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)

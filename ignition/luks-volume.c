@@ -14,12 +14,68 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "library.h"
 #include "luks-volume.h"
 
 #define MARK_TYPE "slipway-unfinished"
 #define MARK_JSON "{\"type\":\"" MARK_TYPE "\",\"keyslots\":[]}"
 
 enum { TOKENS_MAX = 32, DEFAULT_KEY_BITS = 512 };
+
+/* What is used of libcryptsetup, which brings eight other libraries along. */
+#define CRYPTSETUP_LIBRARY "libcryptsetup.so.12"
+
+struct cryptsetup {
+        __typeof__(crypt_free) *free;
+        __typeof__(crypt_init) *init;
+        __typeof__(crypt_set_log_callback) *set_log_callback;
+        __typeof__(crypt_load) *load;
+        __typeof__(crypt_token_status) *token_status;
+        __typeof__(crypt_keyslot_max) *keyslot_max;
+        __typeof__(crypt_keyslot_status) *keyslot_status;
+        __typeof__(crypt_get_type) *get_type;
+        __typeof__(crypt_get_uuid) *get_uuid;
+        __typeof__(crypt_get_label) *get_label;
+        __typeof__(crypt_activate_by_passphrase) *activate_by_passphrase;
+        __typeof__(crypt_get_pbkdf_type_params) *get_pbkdf_type_params;
+        __typeof__(crypt_set_pbkdf_type) *set_pbkdf_type;
+        __typeof__(crypt_format) *format;
+        __typeof__(crypt_token_json_set) *token_json_set;
+        __typeof__(crypt_keyslot_add_by_volume_key) *keyslot_add_by_volume_key;
+        __typeof__(crypt_persistent_flags_set) *persistent_flags_set;
+        __typeof__(crypt_status) *status;
+        __typeof__(crypt_init_by_name) *init_by_name;
+        __typeof__(crypt_get_device_name) *get_device_name;
+        __typeof__(crypt_deactivate) *deactivate;
+        __typeof__(crypt_keyslot_destroy) *keyslot_destroy;
+};
+
+#define SYMBOL(name) LIBRARY_SYMBOL(cryptsetup, "crypt_", name)
+static const struct library_symbol symbols[] = {
+        SYMBOL(free),
+        SYMBOL(init),
+        SYMBOL(set_log_callback),
+        SYMBOL(load),
+        SYMBOL(token_status),
+        SYMBOL(keyslot_max),
+        SYMBOL(keyslot_status),
+        SYMBOL(get_type),
+        SYMBOL(get_uuid),
+        SYMBOL(get_label),
+        SYMBOL(activate_by_passphrase),
+        SYMBOL(get_pbkdf_type_params),
+        SYMBOL(set_pbkdf_type),
+        SYMBOL(format),
+        SYMBOL(token_json_set),
+        SYMBOL(keyslot_add_by_volume_key),
+        SYMBOL(persistent_flags_set),
+        SYMBOL(status),
+        SYMBOL(init_by_name),
+        SYMBOL(get_device_name),
+        SYMBOL(deactivate),
+        SYMBOL(keyslot_destroy),
+};
+LIBRARY_NOTE("luks", "Encrypted volumes", CRYPTSETUP_LIBRARY);
 
 /* The library says why by calling back. */
 static void on_message(int level, const char *message, void *userdata)
@@ -31,13 +87,15 @@ static void on_message(int level, const char *message, void *userdata)
 }
 
 struct volume {
+        struct cryptsetup crypt;
         struct crypt_device *device;
         char message[ERROR_MESSAGE_MAX / 2];
 };
 
 static void volume_done(struct volume *v)
 {
-        crypt_free(v->device);
+        if (v->crypt.free)
+                v->crypt.free(v->device);
 }
 
 static int failed(struct volume *v, struct error *err, int r, const char *what)
@@ -47,13 +105,21 @@ static int failed(struct volume *v, struct error *err, int r, const char *what)
         return error_set(err, r, "LUKS: %s: %s", what, *v->message ? v->message : strerror(-r));
 }
 
+static int volume_library(struct volume *v, struct error *err)
+{
+        return library_load(CRYPTSETUP_LIBRARY, symbols, ARRAY_SIZE(symbols), &v->crypt, err);
+}
+
 static int volume_init(struct volume *v, const char *node, struct error *err)
 {
-        int r = crypt_init(&v->device, node);
+        int r = volume_library(v, err);
 
         if (r < 0)
+                return r;
+        r = v->crypt.init(&v->device, node);
+        if (r < 0)
                 return failed(v, err, r, "open");
-        crypt_set_log_callback(v->device, on_message, v->message);
+        v->crypt.set_log_callback(v->device, on_message, v->message);
         return 0;
 }
 
@@ -62,7 +128,8 @@ static int volume_load(struct volume *v, const char *node, struct error *err)
         int r = volume_init(v, node, err);
 
         return r < 0 ? r
-                     : failed(v, err, crypt_load(v->device, CRYPT_LUKS2, NULL), "read the header");
+                     : failed(v, err, v->crypt.load(v->device, CRYPT_LUKS2, NULL),
+                              "read the header");
 }
 
 /* ---- what is there ---- */
@@ -72,7 +139,7 @@ static int find_mark(struct volume *v)
         const char *type;
 
         for (int i = 0; i < TOKENS_MAX; i++)
-                if (crypt_token_status(v->device, i, &type) >= CRYPT_TOKEN_INTERNAL && type &&
+                if (v->crypt.token_status(v->device, i, &type) >= CRYPT_TOKEN_INTERNAL && type &&
                     streq(type, MARK_TYPE))
                         return i;
         return -1;
@@ -80,10 +147,10 @@ static int find_mark(struct volume *v)
 
 static bool has_keys(struct volume *v)
 {
-        int count = crypt_keyslot_max(CRYPT_LUKS2);
+        int count = v->crypt.keyslot_max(CRYPT_LUKS2);
 
         for (int i = 0; i < count; i++)
-                if (crypt_keyslot_status(v->device, i) >= CRYPT_SLOT_ACTIVE)
+                if (v->crypt.keyslot_status(v->device, i) >= CRYPT_SLOT_ACTIVE)
                         return true;
         return false;
 }
@@ -96,9 +163,9 @@ int luks_inspect(const char *node, enum luks_found *ret, struct error *err)
         r = volume_init(&v, node, err);
         if (r < 0)
                 return r;
-        if (crypt_load(v.device, CRYPT_LUKS, NULL) < 0)
+        if (v.crypt.load(v.device, CRYPT_LUKS, NULL) < 0)
                 *ret = LUKS_NONE;
-        else if (!streq(crypt_get_type(v.device), CRYPT_LUKS2))
+        else if (!streq(v.crypt.get_type(v.device), CRYPT_LUKS2))
                 *ret = LUKS_OLD;
         else
                 *ret = find_mark(&v) >= 0 || !has_keys(&v) ? LUKS_UNFINISHED : LUKS_VOLUME;
@@ -111,7 +178,7 @@ int luks_uuid(const char *node, char ret[64], struct error *err)
         int r = volume_load(&v, node, err);
 
         if (r >= 0)
-                snprintf(ret, 64, "%s", crypt_get_uuid(v.device) ?: "");
+                snprintf(ret, 64, "%s", v.crypt.get_uuid(v.device) ?: "");
         return r;
 }
 
@@ -124,8 +191,8 @@ bool luks_is_wanted(const char *node, const struct luks *luks, const struct luks
 
         if (volume_load(&v, node, err) < 0)
                 return false;
-        label = crypt_get_label(v.device) ?: "";
-        uuid = crypt_get_uuid(v.device) ?: "";
+        label = v.crypt.get_label(v.device) ?: "";
+        uuid = v.crypt.get_uuid(v.device) ?: "";
         if (luks->label && !streq(luks->label, label))
                 r = error_set(err, -EEXIST, "label did not match (specified \"%s\", got \"%s\")",
                               luks->label, label);
@@ -134,8 +201,8 @@ bool luks_is_wanted(const char *node, const struct luks *luks, const struct luks
                               luks->uuid, uuid);
         else
                 r = failed(&v, err,
-                           crypt_activate_by_passphrase(v.device, NULL, CRYPT_ANY_SLOT, key->data,
-                                                        key->size, 0),
+                           v.crypt.activate_by_passphrase(v.device, NULL, CRYPT_ANY_SLOT, key->data,
+                                                          key->size, 0),
                            "the key does not open it");
         return r >= 0;
 }
@@ -233,7 +300,7 @@ static int parse_options(const struct luks *luks, struct format_options *ret, st
 static int set_pbkdf(struct volume *v, const struct format_options *o, struct error *err)
 {
         const char *type = o->pbkdf ?: CRYPT_KDF_ARGON2ID;
-        const struct crypt_pbkdf_type *defaults = crypt_get_pbkdf_type_params(type);
+        const struct crypt_pbkdf_type *defaults = v->crypt.get_pbkdf_type_params(type);
         struct crypt_pbkdf_type pbkdf;
 
         if (!defaults)
@@ -247,7 +314,7 @@ static int set_pbkdf(struct volume *v, const struct format_options *o, struct er
                 pbkdf.iterations = o->iterations;
                 pbkdf.flags |= CRYPT_PBKDF_NO_BENCHMARK;
         }
-        return failed(v, err, crypt_set_pbkdf_type(v->device, &pbkdf), "pbkdf");
+        return failed(v, err, v->crypt.set_pbkdf_type(v->device, &pbkdf), "pbkdf");
 }
 
 static int format(struct volume *v, const struct luks *luks, const struct format_options *o,
@@ -260,10 +327,10 @@ static int format(struct volume *v, const struct luks *luks, const struct format
         size_t key_bits = o->key_bits ?: DEFAULT_KEY_BITS;
 
         return failed(v, err,
-                      crypt_format(v->device, CRYPT_LUKS2, *o->cipher ? o->cipher : "aes",
-                                   *o->mode ? o->mode : "xts-plain64",
-                                   string_is_empty(luks->uuid) ? NULL : luks->uuid, NULL,
-                                   key_bits / 8, &params),
+                      v->crypt.format(v->device, CRYPT_LUKS2, *o->cipher ? o->cipher : "aes",
+                                      *o->mode ? o->mode : "xts-plain64",
+                                      string_is_empty(luks->uuid) ? NULL : luks->uuid, NULL,
+                                      key_bits / 8, &params),
                       "format");
 }
 
@@ -282,12 +349,12 @@ int luks_make(const char *node, const struct luks *luks, const struct luks_key *
         if (r >= 0)
                 r = format(&v, luks, &options, err);
         if (r >= 0)
-                r = failed(&v, err, crypt_token_json_set(v.device, CRYPT_ANY_TOKEN, MARK_JSON),
+                r = failed(&v, err, v.crypt.token_json_set(v.device, CRYPT_ANY_TOKEN, MARK_JSON),
                            "mark");
         if (r >= 0)
                 r = failed(&v, err,
-                           crypt_keyslot_add_by_volume_key(v.device, CRYPT_ANY_SLOT, NULL, 0,
-                                                           key->data, key->size),
+                           v.crypt.keyslot_add_by_volume_key(v.device, CRYPT_ANY_SLOT, NULL, 0,
+                                                             key->data, key->size),
                            "add the key");
         return r;
 }
@@ -335,12 +402,12 @@ int luks_open(const char *node, const struct luks *luks, const struct luks_key *
                 r = volume_load(&v, node, err);
         if (r >= 0)
                 r = failed(&v, err,
-                           crypt_activate_by_passphrase(v.device, luks->name, CRYPT_ANY_SLOT,
-                                                        key->data, key->size, flags),
+                           v.crypt.activate_by_passphrase(v.device, luks->name, CRYPT_ANY_SLOT,
+                                                          key->data, key->size, flags),
                            "activate");
         if (r >= 0)
                 r = failed(&v, err,
-                           crypt_persistent_flags_set(v.device, CRYPT_FLAGS_ACTIVATION, flags),
+                           v.crypt.persistent_flags_set(v.device, CRYPT_FLAGS_ACTIVATION, flags),
                            "store the flags");
         return r;
 }
@@ -358,11 +425,15 @@ int luks_close(const char *name, const char *node, bool *ret_closed, struct erro
         int r;
 
         *ret_closed = false;
-        if (crypt_status(NULL, name) == CRYPT_INACTIVE || crypt_init_by_name(&v.device, name) < 0 ||
-            !same_device(crypt_get_device_name(v.device), node))
+        r = volume_library(&v, err);
+        if (r < 0)
+                return r;
+        if (v.crypt.status(NULL, name) == CRYPT_INACTIVE ||
+            v.crypt.init_by_name(&v.device, name) < 0 ||
+            !same_device(v.crypt.get_device_name(v.device), node))
                 return 0;
-        crypt_set_log_callback(v.device, on_message, v.message);
-        r = crypt_deactivate(v.device, name);
+        v.crypt.set_log_callback(v.device, on_message, v.message);
+        r = v.crypt.deactivate(v.device, name);
         *ret_closed = r >= 0;
         return r == -EBUSY ? 0 : failed(&v, err, r, "close");
 }
@@ -375,10 +446,10 @@ int luks_remove_key(const char *node, const struct luks_key *key, struct error *
         r = volume_load(&v, node, err);
         if (r < 0)
                 return r;
-        slot = crypt_activate_by_passphrase(v.device, NULL, CRYPT_ANY_SLOT, key->data, key->size,
-                                            0);
+        slot = v.crypt.activate_by_passphrase(v.device, NULL, CRYPT_ANY_SLOT, key->data, key->size,
+                                              0);
         if (slot >= 0)
-                slot = crypt_keyslot_destroy(v.device, slot);
+                slot = v.crypt.keyslot_destroy(v.device, slot);
         return failed(&v, err, slot, "remove the key");
 }
 
@@ -391,5 +462,6 @@ int luks_unmark(const char *node, struct error *err)
         if (r < 0)
                 return r;
         mark = find_mark(&v);
-        return mark < 0 ? 0 : failed(&v, err, crypt_token_json_set(v.device, mark, NULL), "unmark");
+        return mark < 0 ? 0
+                        : failed(&v, err, v.crypt.token_json_set(v.device, mark, NULL), "unmark");
 }

@@ -11,6 +11,7 @@
 #include "process.h"
 #include "resource.h"
 #include "strv.h"
+#include "text-sink.h"
 
 enum { LONGEST_PAUSE_MS = 1000, LINE_EVERY_MS = 10000 };
 
@@ -123,34 +124,15 @@ int config_text_unbase64(struct config_text *t, struct error *err)
         return 0;
 }
 
-struct text_sink {
-        struct sink sink;
-        struct buffer buffer;
-};
-
-static void text_sink_done(struct text_sink *t)
-{
-        buffer_done(&t->buffer);
-}
-
-static int text_write(struct sink *sink, const void *data, size_t size, struct error *err)
-{
-        struct text_sink *t = (struct text_sink *)sink;
-
-        if (size > CONFIG_SIZE_MAX - t->buffer.size)
-                return error_set(err, -EFBIG, "longer than %d bytes", CONFIG_SIZE_MAX);
-        buffer_append(&t->buffer, data, size);
-        return t->buffer.failed ? error_oom(err) : 0;
-}
-
 int config_text_gunzip(struct config_text *t, struct error *err)
 {
-        _cleanup_(text_sink_done) struct text_sink plain = { { text_write }, {} };
+        _cleanup_text_sink_ struct text_sink plain;
         struct sink *gzip = NULL;
         char *text;
         size_t size;
         int r;
 
+        text_sink_init(&plain, CONFIG_SIZE_MAX);
         r = gzip_open(&plain.sink, &gzip, err);
         if (r < 0)
                 return r;
@@ -160,8 +142,9 @@ int config_text_gunzip(struct config_text *t, struct error *err)
         gzip_close(gzip);
         if (r < 0)
                 return error_prefix(err, r, "%s", t->source);
-        if (buffer_take(&plain.buffer, &text, &size) < 0)
-                return error_oom(err);
+        r = text_sink_take(&plain, &text, &size, err);
+        if (r < 0)
+                return r;
         replace_text(t, text, size);
         return 0;
 }

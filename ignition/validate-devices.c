@@ -59,26 +59,73 @@ void validate_partition(const struct check *c, const void *object)
         validate_guid(c, p, "guid", p->guid);
 }
 
-static bool partitions_overlap(const struct partition *a, const struct partition *b)
+static bool numbers_collide(const struct partition *a, const struct partition *b)
 {
-        if (!a->start_mib.set || !a->size_mib.set || a->start_mib.value == 0 || !b->start_mib.set ||
-            b->start_mib.value == 0)
-                return false;
-        return b->start_mib.value >= a->start_mib.value &&
-               (uint64_t)b->start_mib.value <
-                       (uint64_t)a->start_mib.value + (uint64_t)a->size_mib.value;
+        return a->number.value != 0 && a->number.value == b->number.value;
 }
 
-static void validate_pair(const struct check *c, const struct partition *a,
-                          const struct partition *b)
+static bool labels_collide(const struct partition *a, const struct partition *b)
 {
-        if (a->number.set && b->number.set && a->number.value != 0 &&
-            a->number.value == b->number.value && a < b)
-                ERROR(c, b->at, NULL, "partition numbers collide: %jd", (intmax_t)a->number.value);
-        if (a->label && b->label && *a->label && streq(a->label, b->label) && a < b)
-                ERROR(c, b->at, NULL, "partition labels collide: %s", a->label);
-        if (partitions_overlap(a, b))
-                ERROR(c, b->at, NULL, "partitions overlap");
+        return a->label && b->label && streq(a->label, b->label);
+}
+
+/* A start of 0 is where there is room. */
+static bool has_place(const struct partition *p)
+{
+        return p->start_mib.set && p->size_mib.set && p->start_mib.value != 0;
+}
+
+/* Its last MiB; of a size of 0 the one before its first. Wraps as the original's does. */
+static int64_t last_mib(const struct partition *p)
+{
+        return (int64_t)((uint64_t)p->start_mib.value + (uint64_t)p->size_mib.value - 1);
+}
+
+static bool partitions_overlap(const struct partition *a, const struct partition *b)
+{
+        int64_t from = a->start_mib.value, to = b->start_mib.value;
+
+        if (!has_place(a) || !has_place(b))
+                return false;
+        return (from >= to && from <= last_mib(b)) || (to >= from && to <= last_mib(a)) ||
+               (from <= to && last_mib(a) >= last_mib(b)) ||
+               (to <= from && last_mib(b) >= last_mib(a));
+}
+
+static void validate_pairs(const struct check *c, const struct disk *d, const struct partition *b)
+{
+        static const struct {
+                bool (*found)(const struct partition *, const struct partition *);
+                const char *text;
+        } rules[] = {
+                { numbers_collide, "partition numbers collide" },
+                { labels_collide, "cannot use the same partition label twice" },
+                { partitions_overlap, "partitions overlap" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+                const struct partition *a = d->partitions.items;
+
+                while (a < b && !rules[i].found(a, b))
+                        a++;
+                if (a < b)
+                        ERROR(c, b->at, NULL, "%s", rules[i].text);
+        }
+}
+
+/* Which partition has to go is not known before those without a number have one. */
+static void validate_removal(const struct check *c, const struct disk *d)
+{
+        bool unnumbered = false, removed = false;
+
+        CONFIG_FOREACH(struct partition, p, &d->partitions)
+        {
+                unnumbered = unnumbered || p->number.value == 0;
+                removed = removed || config_is_false(&p->should_exist);
+        }
+        if (unnumbered && removed)
+                ERROR(c, d->at, "partitions",
+                      "shouldExist is false for a partition and other partition(s) have number 0");
 }
 
 enum { PARTITIONS_MAX = 1024 }; /* pairs are compared; a GPT has 128 entries */
@@ -88,24 +135,18 @@ void validate_disk(const struct check *c, const void *object)
         const struct disk *d = object;
 
         validate_path(c, d->at, "device", d->device, "disk device is required");
+        if (string_is_empty(d->device))
+                return;
         if (d->partitions.count > PARTITIONS_MAX) {
                 ERROR(c, d->at, "partitions", "more than %d partitions", PARTITIONS_MAX);
                 return;
         }
-        CONFIG_FOREACH(struct partition, a, &d->partitions)
-        CONFIG_FOREACH(struct partition, b, &d->partitions)
-        if (a != b)
-                validate_pair(c, a, b);
+        CONFIG_FOREACH(struct partition, p, &d->partitions)
+        validate_pairs(c, d, p);
+        validate_removal(c, d);
 }
 
 /* ---- RAID ---- */
-
-/* NULL: not there (a duplicate key left it). */
-static json_object *item_at(json_object *list, size_t i)
-{
-        return json_object_is_type(list, json_type_array) ? json_object_array_get_idx(list, i)
-                                                          : NULL;
-}
 
 void validate_raid(const struct check *c, const void *object)
 {
@@ -114,7 +155,8 @@ void validate_raid(const struct check *c, const void *object)
                                               "6",      "raid10", "10", NULL };
         static const char *const spareless[] = { "linear", "raid0", "0", "stripe", NULL };
         const struct raid *r = object;
-        json_object *devices = r->at ? json_member(r->at, "devices") : NULL;
+        json_object *devices = json_member(r->at, "devices");
+        char index[24];
 
         if (string_is_empty(r->level))
                 ERROR(c, r->at, "level", "raid level is required");
@@ -124,9 +166,10 @@ void validate_raid(const struct check *c, const void *object)
                 ERROR(c, r->at, "level", "spares unsupported for linear and raid0 arrays");
         if (r->devices.count == 0)
                 ERROR(c, r->at, "devices", "raid devices required");
-        for (size_t i = 0; i < r->devices.count; i++)
-                validate_path(c, item_at(devices, i) ?: r->at, NULL, r->devices.items[i],
-                              "path not specified");
+        for (size_t i = 0; i < r->devices.count; i++) {
+                snprintf(index, sizeof(index), "%zu", i);
+                validate_path(c, devices, index, r->devices.items[i], "path not specified");
+        }
 }
 
 /* ---- file systems ---- */
@@ -151,6 +194,9 @@ static void validate_format(const struct check *c, const struct filesystem *f)
         if (string_is_empty(f->format)) {
                 if (others)
                         ERROR(c, f->at, "format", "format is required");
+                if (!string_is_empty(f->label))
+                        ERROR(c, f->at, "label",
+                              "filesystem must specify format if label is specified");
                 return;
         }
         for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
@@ -228,6 +274,8 @@ void validate_luks(const struct check *c, const void *object)
         if (l->label && strlen(l->label) > 47)
                 ERROR(c, l->at, "label", "luks device labels cannot be longer than 47 characters");
         validate_path(c, l->at, "device", l->device, "device is required");
+        if (!source_valid(c, &l->key_file))
+                ERROR(c, l->at, "keys", "invalid key-file source");
         if (config_is_true(&l->cex.enabled) && (clevis || l->key_file.source))
                 ERROR(c, l->at, "cex", "cex cannot be combined with clevis or a key file");
 }
@@ -237,11 +285,14 @@ void validate_clevis(const struct check *c, const void *object)
         static const char *const pins[] = { "tpm2", "tang", "sss", NULL };
         const struct clevis *v = object;
         const struct clevis_custom *custom = &v->custom;
+        /* In 3.2 the object being there is enough. */
+        bool used = c->minor <= 2 ? custom->at != NULL : !string_is_empty(custom->pin);
 
-        if (!custom->pin && !custom->config && !config_is_true(&custom->needs_network))
-                return;
-        if (v->tang.count > 0 || config_is_true(&v->tpm2) || v->threshold.value != 0)
+        if (used && (v->tang.count > 0 || config_is_true(&v->tpm2) || v->threshold.value != 0))
                 ERROR(c, v->at, NULL, "cannot use clevis custom with tang, tpm2 or threshold");
+        if (string_is_empty(custom->pin) && string_is_empty(custom->config) &&
+            (c->minor <= 2 || !config_is_true(&custom->needs_network)))
+                return;
         if (string_is_empty(custom->pin))
                 ERROR(c, custom->at, "pin", "clevis custom pin is required");
         else if (c->minor < 6 && !one_of(custom->pin, pins))

@@ -58,60 +58,99 @@ static bool arn_valid(const char *url)
         return streq(parts[2], "s3") && strchr(resource, '/');
 }
 
-static void validate_source(const struct check *c, const struct resource *r, const char *scheme)
+/* 0 or an error: what is wrong with a URL. No URL is right. */
+static int check_source(const struct check *c, const char *url, struct error *err)
 {
         _cleanup_free_ char *data = NULL;
-        struct error err = {};
+        char scheme[URL_SCHEME_MAX];
         size_t size;
 
+        if (string_is_empty(url))
+                return 0;
+        if (url_scheme(url, scheme) < 0)
+                return error_set(err, -EINVAL, "unable to parse url");
         if (!scheme_allowed(scheme, c->minor))
-                ERROR(c, r->at, "source", "invalid url scheme");
-        else if (streq(scheme, "data") && data_url_decode(r->source, &data, &size, &err) < 0)
-                ERROR(c, r->at, "source", "%s", err.message);
-        else if (streq(scheme, "arn") && !arn_valid(r->source))
-                ERROR(c, r->at, "source", "invalid S3 ARN");
-        else if ((streq(scheme, "s3") || streq(scheme, "arn")) && !version_id_valid(r->source))
-                ERROR(c, r->at, "source", "invalid S3 object VersionId");
+                return error_set(err, -EINVAL, "invalid url scheme");
+        if (streq(scheme, "data"))
+                return data_url_decode(url, &data, &size, err);
+        if (streq(scheme, "arn") && !arn_valid(url))
+                return error_set(err, -EINVAL, "invalid S3 ARN");
+        if ((streq(scheme, "s3") || streq(scheme, "arn")) && !version_id_valid(url))
+                return error_set(err, -EINVAL, "invalid S3 object VersionId");
+        return 0;
 }
 
-static void validate_headers(const struct check *c, const struct resource *r, const char *scheme)
+bool source_valid(const struct check *c, const struct resource *r)
 {
+        struct error ignored;
+
+        return check_source(c, r->source, &ignored) == 0;
+}
+
+static void validate_headers(const struct check *c, const struct resource *r)
+{
+        char scheme[URL_SCHEME_MAX];
+
         if (r->headers.count == 0)
                 return;
-        if (string_is_empty(r->source) || !scheme)
+        if (string_is_empty(r->source) || url_scheme(r->source, scheme) < 0)
                 ERROR(c, r->at, "httpHeaders", "unable to parse url");
         else if (!streq(scheme, "http") && !streq(scheme, "https"))
                 ERROR(c, r->at, "httpHeaders", "cannot use HTTP headers with this source scheme");
 }
 
-void validate_resource(const struct check *c, const void *object)
+static void check_resource(const struct check *c, const struct resource *r, bool hash_alone)
 {
-        const struct resource *r = object;
-        char text[URL_SCHEME_MAX] = "", *scheme = NULL;
+        struct error err;
 
-        if (!string_is_empty(r->source)) {
-                if (url_scheme(r->source, text) < 0)
-                        ERROR(c, r->at, "source", "unable to parse url");
-                else
-                        scheme = text;
-        }
-        if (scheme)
-                validate_source(c, r, scheme);
+        if (check_source(c, r->source, &err) < 0)
+                ERROR(c, r->at, "source", "%s", err.message);
         if (!string_is_empty(r->compression) && !streq(r->compression, "gzip"))
                 ERROR(c, r->at, "compression", "invalid compression method");
-        if (r->verification.hash && !r->source)
+        if (r->verification.hash && !r->source && !hash_alone)
                 ERROR(c, r->verification.at, "hash",
                       "source must be specified if verification is specified");
-        validate_headers(c, r, scheme);
+        validate_headers(c, r);
 }
 
-void validate_required_resource(const struct check *c, const void *object)
+void validate_resource(const struct check *c, const void *object)
+{
+        check_resource(c, object, false);
+}
+
+void validate_reference(const struct check *c, const void *object)
+{
+        check_resource(c, object, c->minor == 0);
+}
+
+/* The original looks at the source a second time here, and so says the same again. */
+static void validate_required_source(const struct check *c, const struct resource *r)
+{
+        struct error err;
+
+        if (string_is_empty(r->source))
+                ERROR(c, r->at, NULL, "source is required");
+        else if (check_source(c, r->source, &err) < 0)
+                ERROR(c, r->at, NULL, "%s", err.message);
+}
+
+/* In 3.0 a configuration without source is valid here, and an error when it is fetched. */
+void validate_merged_reference(const struct check *c, const void *object)
+{
+        validate_reference(c, object);
+        if (c->minor >= 1)
+                validate_required_source(c, object);
+}
+
+void validate_authority(const struct check *c, const void *object)
 {
         const struct resource *r = object;
 
-        validate_resource(c, object);
-        if (!r->source)
-                ERROR(c, r->at, NULL, "source is required");
+        validate_reference(c, object);
+        if (c->minor >= 1)
+                validate_required_source(c, object);
+        else if (string_is_empty(r->source))
+                ERROR(c, r->at, "source", "invalid url scheme");
 }
 
 void validate_header(const struct check *c, const void *object)
@@ -150,7 +189,7 @@ static void validate_proxy_url(const struct check *c, json_object *at, const cha
 {
         char scheme[URL_SCHEME_MAX];
 
-        if (string_is_empty(url))
+        if (!url)
                 return;
         if (url_scheme(url, scheme) < 0)
                 ERROR(c, at, key, "unable to parse url");
@@ -244,7 +283,7 @@ void validate_link(const struct check *c, const void *object)
         const struct link *l = object;
 
         validate_node(c, &l->node);
-        if (string_is_empty(l->target) && (!l->target || c->minor >= 3))
+        if (string_is_empty(l->target) && c->minor >= 3)
                 ERROR(c, l->node.at, "target", "link target is required");
         if (!config_is_true(&l->hard))
                 return;
@@ -336,8 +375,7 @@ static json_object *link_paths(const struct config_root *root)
         json_object *set = json_object_new_object();
 
         CONFIG_FOREACH(struct link, l, &root->storage.links)
-        if (l->node.path)
-                json_object_object_add(set, l->node.path, NULL);
+        json_object_object_add(set, l->node.path ?: "", NULL);
         return set;
 }
 
@@ -379,7 +417,7 @@ static bool below_any(json_object *set, const char *path)
                 if (json_object_object_get_ex(set, parent, NULL))
                         return true;
         }
-        return false;
+        return *path == '/' && json_object_object_get_ex(set, "", NULL);
 }
 
 struct path_sets {
@@ -403,13 +441,38 @@ static void validate_placement(const struct check *c, const struct path_sets *se
                 ERROR(c, node->at, "path", "path conflicts with systemd unit or dropin");
 }
 
+/* An absolute path without empty components, "." and "..". */
+static char *simplified(const char *path)
+{
+        char *simple = malloc(strlen(path) + 2), *end = simple;
+
+        while (simple && *path) {
+                size_t n = strcspn(++path, "/");
+
+                if (n == 2 && strncmp(path, "..", 2) == 0) {
+                        while (end > simple && *--end != '/')
+                                ;
+                } else if (n > 0 && !(n == 1 && *path == '.')) {
+                        *end++ = '/';
+                        end = mempcpy(end, path, n);
+                }
+                path += n;
+        }
+        if (simple)
+                strcpy(end, end == simple ? "/" : "");
+        return simple;
+}
+
 static void validate_hard_link(const struct check *c, const struct storage *s,
                                const struct link *link)
 {
-        if (!config_is_true(&link->hard) || !link->target)
+        _cleanup_free_ char *target = NULL;
+
+        if (!config_is_true(&link->hard) || !link->target || *link->target != '/')
                 return;
+        target = simplified(link->target);
         CONFIG_FOREACH(struct directory, d, &s->directories)
-        if (d->node.path && streq(d->node.path, link->target))
+        if (d->node.path && target && streq(d->node.path, target))
                 ERROR(c, link->node.at, NULL, "hard link target is a directory");
 }
 

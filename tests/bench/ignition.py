@@ -30,17 +30,17 @@ def configuration():
 
 
 def measured(argv, environment=None, cwd=None):
-    """Milliseconds and peak KiB of one run."""
+    """Milliseconds, peak KiB, and milliseconds of the processor, of one run."""
     done = subprocess.run([str(a) for a in (MEASURE, *argv)], env=environment, cwd=cwd, stdin=subprocess.DEVNULL,
                           capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{argv}: exit {done.returncode}")
-    us, kib = done.stdout.split()
-    return int(us) / 1000, int(kib)
+    us, kib, used_us = done.stdout.split()
+    return int(us) / 1000, int(kib), int(used_us) / 1000
 
 
 def medians(runs):
-    return [slipway.median([run[i] for run in runs]) for i in range(2)]
+    return [slipway.median([run[i] for run in runs]) for i in range(3)]
 
 
 def compare(once):
@@ -94,12 +94,15 @@ def main():
     print("| | original 2.14 | ours | ratio |\n|---|--:|--:|--:|")
     theirs, ours = compare(lambda side: measured([validators[side], text]))
     row("validate, time", theirs[0], ours[0], "ms", 2)
+    row("validate, processor", theirs[2], ours[2], "ms", 2)
     row("validate, peak memory", theirs[1] / 1024, ours[1] / 1024, "MiB")
     theirs, ours = compare(files_stage_once(pair, config, place))
     row("files stage, time", theirs[0], ours[0], "ms")
+    row("files stage, processor", theirs[2], ours[2], "ms")
     row("files stage, peak memory", theirs[1] / 1024, ours[1] / 1024, "MiB")
     theirs, ours = compare(lambda side: measured([agents[side], "--version"]))
     row("start (`--version`), time", theirs[0], ours[0], "ms", 2)
+    row("start, processor", theirs[2], ours[2], "ms", 2)
     row("start, peak memory", theirs[1] / 1024, ours[1] / 1024, "MiB")
     row("agent, stripped", *(stripped_kib(agent) for agent in agents), "KiB", 0)
 

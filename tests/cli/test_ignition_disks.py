@@ -92,7 +92,7 @@ class Disks(unittest.TestCase):
         self.assertEqual(self.table(device), table)
         self.partitions(device, [{"number": 5, "shouldExist": False, "wipePartitionEntry": True},
                                  {"number": 1, "label": "other", "sizeMiB": 32, "wipePartitionEntry": True},
-                                 {"label": "two", "sizeMiB": 200, "resize": True}])
+                                 {"number": 2, "label": "two", "sizeMiB": 200, "resize": True}])
         changed = self.table(device)
         self.assertEqual(sorted(changed), [1, 2])
         self.assertEqual((changed[1]["name"], changed[1]["size"]), ("other", 65536))

@@ -143,8 +143,8 @@ static const struct {
             "{\"source\":\"data:,x\"}]}]}}",
           NULL, false },
         { V "\"Passwd\":{},\"x\":1}",
-          "warning at $.Passwd, line 2 col 11: unused key Passwd\n"
-          "warning at $.x, line 2 col 17: unused key x\n",
+          "warning at $.Passwd, line 2 col 1: unused key Passwd\n"
+          "warning at $.x, line 2 col 13: unused key x\n",
           false },
         { V "\"a\":1,}", "error at line 3 col 7: ", true },
 };
