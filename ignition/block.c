@@ -13,6 +13,7 @@
 
 #include "block.h"
 #include "io.h"
+#include "strv.h"
 
 enum { SYSFS_SECTOR = 512 };
 
@@ -87,32 +88,37 @@ bool block_holder(dev_t number, const char *prefix, char ret[BLOCK_NODE_MAX])
         return false;
 }
 
+static bool is_node(char *path, dev_t number)
+{
+        struct stat st;
+
+        octal_unescape(path);
+        return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == number;
+}
+
 /* Lines "36 35 98:0 / /mnt …" of mountinfo. btrfs has a device number of its own there, so the
  * source at the line's end is compared too. */
 static bool mount_matches(char *line, dev_t number, char where[BLOCK_USER_MAX])
 {
         char *source = strstr(line, " - ");
         unsigned ma, mi;
-        char target[BLOCK_USER_MAX - 16], node[BLOCK_NODE_MAX];
-        struct stat st;
+        char target[BLOCK_USER_MAX - 16], node[PATH_MAX];
 
         if (sscanf(line, "%*u %*u %u:%u %*s %239s", &ma, &mi, target) != 3 || !source)
                 return false;
         if (makedev(ma, mi) != number &&
-            (sscanf(source, " - %*s %255s", node) != 1 || *node != '/' || stat(node, &st) < 0 ||
-             !S_ISBLK(st.st_mode) || st.st_rdev != number))
+            (sscanf(source, " - %*s %4095s", node) != 1 || *node != '/' || !is_node(node, number)))
                 return false;
+        octal_unescape(target);
         snprintf(where, BLOCK_USER_MAX, "mounted at %s", target);
         return true;
 }
 
 static bool swap_matches(char *line, dev_t number, char where[BLOCK_USER_MAX])
 {
-        char node[BLOCK_NODE_MAX];
-        struct stat st;
+        char node[PATH_MAX];
 
-        if (sscanf(line, "%255s", node) != 1 || stat(node, &st) < 0 || !S_ISBLK(st.st_mode) ||
-            st.st_rdev != number)
+        if (sscanf(line, "%4095s", node) != 1 || !is_node(node, number))
                 return false;
         snprintf(where, BLOCK_USER_MAX, "active swap");
         return true;

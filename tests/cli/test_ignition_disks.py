@@ -128,17 +128,19 @@ class Disks(unittest.TestCase):
         self.partitions(device, [{"number": 1}], "partition table that is not GPT (dos)")
         self.partitions(device, [{"number": 1, "sizeMiB": 100}, {"number": 2}], wipeTable=True)
         output("mkfs.ext4", "-q", f"{device}p1")
-        output("mount", f"{device}p1", self.root)
+        place = self.root / "a b"
+        place.mkdir()
+        output("mount", f"{device}p1", place)
         try:
             before = self.table(device)
             self.partitions(device, [{"number": 1, "shouldExist": False, "wipePartitionEntry": True}],
-                            "refusing to modify active partition 1")
+                            f"refusing to modify active partition 1 on {device}: mounted at {place}")
             self.partitions(device, [{"number": 1}], "refusing to wipe active disk", wipeTable=True)
             self.assertEqual(self.table(device), before)
             self.partitions(device, [{"number": 2, "label": "beside", "wipePartitionEntry": True}])
             self.assertEqual(self.table(device)[2]["name"], "beside")
         finally:
-            output("umount", self.root)
+            output("umount", place)
         self.partitions("/dev/no-such-disk", [{"number": 1}], "device /dev/no-such-disk did not appear within 3 s")
 
     def test_file_systems(self):
