@@ -15,7 +15,7 @@
 #include "io.h"
 #include "strv.h"
 
-enum { SYSFS_SECTOR = 512 };
+enum { SYSFS_SECTOR = 512, HOLDERS_DEPTH_MAX = 8 };
 
 int block_open(const char *path, int flags, struct block *ret, struct error *err)
 {
@@ -137,17 +137,61 @@ static bool any_line(const char *path, dev_t number, char where[BLOCK_USER_MAX],
         return false;
 }
 
+static bool named_number(const char *name, dev_t *ret)
+{
+        char path[PATH_MAX];
+        _cleanup_fclose_ FILE *f = NULL;
+        unsigned ma, mi;
+
+        snprintf(path, sizeof(path), "/sys/class/block/%s/dev", name);
+        f = fopen(path, "re");
+        if (!f || fscanf(f, "%u:%u", &ma, &mi) != 2)
+                return false;
+        *ret = makedev(ma, mi);
+        return true;
+}
+
+static bool stack_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX]);
+
+/* A holder is a user whatever is on it; ret names the highest of the first stack that is used. */
+static bool holders_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX])
+{
+        char path[PATH_MAX], user[BLOCK_USER_MAX];
+        _cleanup_closedir_ DIR *dir = opendir(sysfs_path(number, "holders", path));
+        struct dirent *entry;
+        bool held = false;
+        dev_t above;
+
+        while (dir && (entry = readdir(dir))) {
+                if (*entry->d_name == '.')
+                        continue;
+                snprintf(user, sizeof(user), "%sheld by %.60s", below, entry->d_name);
+                if (!held)
+                        memcpy(ret, user, sizeof(user));
+                held = true;
+                strncat(user, ", ", sizeof(user) - strlen(user) - 1);
+                if (depth < HOLDERS_DEPTH_MAX && named_number(entry->d_name, &above) &&
+                    stack_user(above, user, depth + 1, ret))
+                        return true;
+        }
+        return held;
+}
+
+static bool stack_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX])
+{
+        char user[BLOCK_USER_MAX];
+
+        if (!any_line("/proc/self/mountinfo", number, user, mount_matches) &&
+            !any_line("/proc/swaps", number, user, swap_matches))
+                return holders_user(number, below, depth, ret);
+        snprintf(ret, BLOCK_USER_MAX, "%s", below);
+        strncat(ret, user, BLOCK_USER_MAX - strlen(ret) - 1);
+        return true;
+}
+
 bool block_user(dev_t number, char ret[BLOCK_USER_MAX])
 {
-        char holder[BLOCK_NODE_MAX];
-
-        if (any_line("/proc/self/mountinfo", number, ret, mount_matches) ||
-            any_line("/proc/swaps", number, ret, swap_matches))
-                return true;
-        if (!block_holder(number, "", holder))
-                return false;
-        snprintf(ret, BLOCK_USER_MAX, "held by %.200s", holder);
-        return true;
+        return stack_user(number, "", 0, ret);
 }
 
 /* ---- partitions ---- */

@@ -30,7 +30,7 @@ int block_lock(const struct block *b, struct error *err) _must_check_;
 int block_sync(const char *node, struct error *err) _must_check_;
 
 /* Who uses the device itself (not its partitions), for messages: "mounted at /x", "active swap",
- * "held by dm-0". False: nobody. */
+ * "held by md127, held by dm-0, mounted at /x". False: nobody. */
 bool block_user(dev_t number, char ret[BLOCK_USER_MAX]);
 /* Name of what the sysfs directory `holders` has that begins with `prefix`: "md127". */
 bool block_holder(dev_t number, const char *prefix, char ret[BLOCK_NODE_MAX]);
