@@ -159,6 +159,9 @@ class Disks(unittest.TestCase):
         self.assertEqual(again.count("is already correctly formatted"), len(made))
         other = {"device": wishes[0]["device"], "format": "xfs"}
         self.provision("was not of the correct type, label, or UUID (found ext4", filesystems=[other])
+        failing = [{**wish, "format": "swap"} for wish in wishes[:2]]
+        said = self.provision("was not of the correct type", filesystems=failing)
+        self.assertIn(f'failed: filesystem at "{failing[0]["device"]}"', said)  # the first, whichever ended first
         self.provision(filesystems=[{**other, "wipeFilesystem": True}])
         self.assertEqual(tags(other["device"])["TYPE"], "xfs")
         self.provision(filesystems=[{"device": other["device"], "format": "none", "wipeFilesystem": True}])
