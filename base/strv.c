@@ -142,6 +142,28 @@ void buffer_puts(struct buffer *b, const char *s)
         buffer_append(b, s, strlen(s));
 }
 
+static bool is_octal_escape(const char *s)
+{
+        return s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+               s[3] >= '0' && s[3] <= '7';
+}
+
+void octal_unescape(char *text)
+{
+        char *to = text;
+
+        for (const char *from = text; *from;) {
+                if (is_octal_escape(from)) {
+                        *to++ = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 |
+                                       (from[3] - '0'));
+                        from += 4;
+                } else {
+                        *to++ = *from++;
+                }
+        }
+        *to = '\0';
+}
+
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
         _cleanup_free_ char *text = NULL;

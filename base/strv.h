@@ -23,6 +23,10 @@ int strv_split(const char *s, const char *separators, char ***ret) _must_check_;
 
 void strv_sort(char **strv);
 
+/* "\040" → " ", in place: how the kernel writes blanks and backslashes in /proc's lists of mounts
+ * and swaps. */
+void octal_unescape(char *text);
+
 /* asprintf() that returns NULL when out of memory. */
 char *string_format(const char *format, ...) _printf_(1, 2) _must_check_;
 

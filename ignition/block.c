@@ -13,8 +13,9 @@
 
 #include "block.h"
 #include "io.h"
+#include "strv.h"
 
-enum { SYSFS_SECTOR = 512 };
+enum { SYSFS_SECTOR = 512, HOLDERS_DEPTH_MAX = 8 };
 
 static int open_node(const char *path, int flags, bool images, struct block *ret, struct error *err)
 {
@@ -110,32 +111,37 @@ bool block_holder(dev_t number, const char *prefix, char ret[BLOCK_NODE_MAX])
         return false;
 }
 
+static bool is_node(char *path, dev_t number)
+{
+        struct stat st;
+
+        octal_unescape(path);
+        return stat(path, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == number;
+}
+
 /* Lines "36 35 98:0 / /mnt …" of mountinfo. btrfs has a device number of its own there, so the
  * source at the line's end is compared too. */
 static bool mount_matches(char *line, dev_t number, char where[BLOCK_USER_MAX])
 {
         char *source = strstr(line, " - ");
         unsigned ma, mi;
-        char target[BLOCK_USER_MAX - 16], node[BLOCK_NODE_MAX];
-        struct stat st;
+        char target[BLOCK_USER_MAX - 16], node[PATH_MAX];
 
         if (sscanf(line, "%*u %*u %u:%u %*s %239s", &ma, &mi, target) != 3 || !source)
                 return false;
         if (makedev(ma, mi) != number &&
-            (sscanf(source, " - %*s %255s", node) != 1 || *node != '/' || stat(node, &st) < 0 ||
-             !S_ISBLK(st.st_mode) || st.st_rdev != number))
+            (sscanf(source, " - %*s %4095s", node) != 1 || *node != '/' || !is_node(node, number)))
                 return false;
+        octal_unescape(target);
         snprintf(where, BLOCK_USER_MAX, "mounted at %s", target);
         return true;
 }
 
 static bool swap_matches(char *line, dev_t number, char where[BLOCK_USER_MAX])
 {
-        char node[BLOCK_NODE_MAX];
-        struct stat st;
+        char node[PATH_MAX];
 
-        if (sscanf(line, "%255s", node) != 1 || stat(node, &st) < 0 || !S_ISBLK(st.st_mode) ||
-            st.st_rdev != number)
+        if (sscanf(line, "%4095s", node) != 1 || !is_node(node, number))
                 return false;
         snprintf(where, BLOCK_USER_MAX, "active swap");
         return true;
@@ -154,17 +160,61 @@ static bool any_line(const char *path, dev_t number, char where[BLOCK_USER_MAX],
         return false;
 }
 
+static bool named_number(const char *name, dev_t *ret)
+{
+        char path[PATH_MAX];
+        _cleanup_fclose_ FILE *f = NULL;
+        unsigned ma, mi;
+
+        snprintf(path, sizeof(path), "/sys/class/block/%s/dev", name);
+        f = fopen(path, "re");
+        if (!f || fscanf(f, "%u:%u", &ma, &mi) != 2)
+                return false;
+        *ret = makedev(ma, mi);
+        return true;
+}
+
+static bool stack_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX]);
+
+/* A holder is a user whatever is on it; ret names the highest of the first stack that is used. */
+static bool holders_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX])
+{
+        char path[PATH_MAX], user[BLOCK_USER_MAX];
+        _cleanup_closedir_ DIR *dir = opendir(sysfs_path(number, "holders", path));
+        struct dirent *entry;
+        bool held = false;
+        dev_t above;
+
+        while (dir && (entry = readdir(dir))) {
+                if (*entry->d_name == '.')
+                        continue;
+                snprintf(user, sizeof(user), "%sheld by %.60s", below, entry->d_name);
+                if (!held)
+                        memcpy(ret, user, sizeof(user));
+                held = true;
+                strncat(user, ", ", sizeof(user) - strlen(user) - 1);
+                if (depth < HOLDERS_DEPTH_MAX && named_number(entry->d_name, &above) &&
+                    stack_user(above, user, depth + 1, ret))
+                        return true;
+        }
+        return held;
+}
+
+static bool stack_user(dev_t number, const char *below, unsigned depth, char ret[BLOCK_USER_MAX])
+{
+        char user[BLOCK_USER_MAX];
+
+        if (!any_line("/proc/self/mountinfo", number, user, mount_matches) &&
+            !any_line("/proc/swaps", number, user, swap_matches))
+                return holders_user(number, below, depth, ret);
+        snprintf(ret, BLOCK_USER_MAX, "%s", below);
+        strncat(ret, user, BLOCK_USER_MAX - strlen(ret) - 1);
+        return true;
+}
+
 bool block_user(dev_t number, char ret[BLOCK_USER_MAX])
 {
-        char holder[BLOCK_NODE_MAX];
-
-        if (any_line("/proc/self/mountinfo", number, ret, mount_matches) ||
-            any_line("/proc/swaps", number, ret, swap_matches))
-                return true;
-        if (!block_holder(number, "", holder))
-                return false;
-        snprintf(ret, BLOCK_USER_MAX, "held by %.200s", holder);
-        return true;
+        return stack_user(number, "", 0, ret);
 }
 
 /* ---- partitions ---- */

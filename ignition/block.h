@@ -33,7 +33,7 @@ int block_lock(const struct block *b, struct error *err) _must_check_;
 int block_sync(const char *node, struct error *err) _must_check_;
 
 /* Who uses the device itself (not its partitions), for messages: "mounted at /x", "active swap",
- * "held by dm-0". False: nobody. */
+ * "held by md127, held by dm-0, mounted at /x". False: nobody. */
 bool block_user(dev_t number, char ret[BLOCK_USER_MAX]);
 /* Whether the path is there and is an open LUKS volume, or another one of dm-crypt. */
 bool block_is_crypt(const char *path);

@@ -224,7 +224,8 @@ static int place(struct planner *p, struct gpt_operation *o, struct error *err)
         if (e->size == 0)
                 e->size = end - e->start;
         if (e->size == 0 || e->size > end - e->start) {
-                p->plan->culprit = o->wanted;
+                if (!p->plan->culprit)
+                        p->plan->culprit = o->wanted;
                 return error_set(err, -ENOSPC,
                                  "no room for partition %u: %" PRIu64 " sectors at %" PRIu64
                                  ", where %" PRIu64 " are free",
@@ -257,9 +258,11 @@ static void describe(const struct planner *p, struct gpt_operation *o)
         snprintf(o->after.label, sizeof(o->after.label), "%s", w->label ?: "");
 }
 
+/* Places all that have room. The failure is that of the first that has none. */
 static int assign_places(struct planner *p, struct error *err)
 {
         struct gpt_plan *plan = p->plan;
+        int first = 0;
 
         occupy_others(p);
         for (size_t i = 0; i < plan->count; i++)
@@ -268,15 +271,12 @@ static int assign_places(struct planner *p, struct error *err)
                 for (size_t i = 0; i < plan->count; i++) {
                         struct gpt_operation *o = &plan->operations[i];
                         bool is_known = o->after.start > 0 && o->after.size > 0;
-                        int r = 0;
 
                         if (should_exist(o->wanted) && is_known == known)
-                                r = place(p, o, err);
-                        if (r < 0)
-                                return r;
+                                first = place(p, o, first < 0 ? NULL : err) < 0 ? -ENOSPC : first;
                 }
         }
-        return 0;
+        return first;
 }
 
 /* ---- actions ---- */
@@ -372,9 +372,12 @@ static int decide(struct gpt_plan *plan, struct gpt_operation *o, struct error *
         return 0;
 }
 
+/* A partition that is there and is not what is wanted is told before one that has no room: it is
+ * the nearer reason. */
 static int plan_operations(struct planner *p, const struct disk *disk, struct error *err)
 {
-        int r;
+        struct error no_room = {};
+        int placed, r;
 
         if (*p->table->foreign)
                 return error_set(err, -EMEDIUMTYPE,
@@ -382,11 +385,14 @@ static int plan_operations(struct planner *p, const struct disk *disk, struct er
                                  p->table->foreign);
         list_wishes(disk, p->plan);
         r = assign_numbers(p, err);
-        if (r >= 0)
-                r = assign_places(p, err);
+        if (r < 0)
+                return r;
+        placed = assign_places(p, &no_room);
         for (size_t i = 0; r >= 0 && i < p->plan->count; i++)
                 r = decide(p->plan, &p->plan->operations[i], err);
-        return r;
+        if (r >= 0 && placed < 0)
+                *err = no_room;
+        return r < 0 ? r : placed;
 }
 
 int gpt_plan(const struct disk *disk, const struct gpt_table *table, struct gpt_plan *ret,

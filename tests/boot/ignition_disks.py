@@ -22,8 +22,9 @@ STORAGE = {
               {"device": "/dev/ubdb", "partitions": [{"number": 1, "sizeMiB": 40}, {"number": 2}]}],
     "raid": [{"name": "data", "level": "raid1", "devices": ["/dev/ubda1", "/dev/ubdb1"]}],
     "luks": [{"name": "secret", "device": "/dev/ubda2", "label": "vault", "options": QUICK_KEY, "discard": True},
+             {"name": "deep", "device": "/dev/md/data", "options": QUICK_KEY},
              {"name": "given", "device": "/dev/ubdb2", "options": QUICK_KEY, "keyFile": {"source": "data:,passphrase"}}],
-    "filesystems": [{"device": "/dev/md/data", "format": "ext4", "path": "/var"},
+    "filesystems": [{"device": "/dev/mapper/deep", "format": "ext4", "path": "/var"},
                     {"device": "/dev/mapper/secret", "format": "ext4", "label": "s", "path": "/var/secret"},
                     {"device": "/dev/mapper/given", "format": "swap"}],
 }
@@ -43,6 +44,13 @@ cryptsetup status secret | grep discards
 test "$(blkid -p -s TYPE -o value /dev/mapper/given)" = swap
 findmnt -n -o FSTYPE /run/root/var/secret | grep ext4
 cryptsetup luksDump /dev/ubda2 | grep slipway-unfinished
+export IGNITION_CONFIG_FILE={dir}/stacked
+ignition_cache=/run/cache.stacked
+{ignition} --platform=file --log-to-stdout --root=/run/root --config-cache=$ignition_cache --state-file=/run/state.stacked --neednet=/run/neednet --stage=fetch
+if {ignition} --platform=file --log-to-stdout --root=/run/root --config-cache=$ignition_cache --state-file=/run/state.stacked --neednet=/run/neednet --stage=disks >/run/said; then exit 1; fi
+cat /run/said
+grep 'held by md[0-9]*, held by dm-[0-9]*, mounted at /run/root/var$' /run/said
+export IGNITION_CONFIG_FILE={dir}/config
 run files
 cat /run/root/etc/crypttab
 test "$(stat -c %a /run/root/etc/luks)" = 700
@@ -63,6 +71,8 @@ def main():
     directory = slipway.scratch()
     try:
         (directory / "config").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": STORAGE}))
+        (directory / "stacked").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": {
+            "disks": [{"device": "/dev/ubdb", "wipeTable": True}]}}))
         script = directory / "script"
         script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION))
         disks = [directory / "a", directory / "b"]

@@ -128,17 +128,19 @@ class Disks(unittest.TestCase):
         self.partitions(device, [{"number": 1}], "partition table that is not GPT (dos)")
         self.partitions(device, [{"number": 1, "sizeMiB": 100}, {"number": 2}], wipeTable=True)
         output("mkfs.ext4", "-q", f"{device}p1")
-        output("mount", f"{device}p1", self.root)
+        place = self.root / "a b"
+        place.mkdir()
+        output("mount", f"{device}p1", place)
         try:
             before = self.table(device)
             self.partitions(device, [{"number": 1, "shouldExist": False, "wipePartitionEntry": True}],
-                            "refusing to modify active partition 1")
+                            f"refusing to modify active partition 1 on {device}: mounted at {place}")
             self.partitions(device, [{"number": 1}], "refusing to wipe active disk", wipeTable=True)
             self.assertEqual(self.table(device), before)
             self.partitions(device, [{"number": 2, "label": "beside", "wipePartitionEntry": True}])
             self.assertEqual(self.table(device)[2]["name"], "beside")
         finally:
-            output("umount", self.root)
+            output("umount", place)
         self.partitions("/dev/no-such-disk", [{"number": 1}], "device /dev/no-such-disk did not appear within 3 s")
 
     def test_file_systems(self):
@@ -157,6 +159,9 @@ class Disks(unittest.TestCase):
         self.assertEqual(again.count("is already correctly formatted"), len(made))
         other = {"device": wishes[0]["device"], "format": "xfs"}
         self.provision("was not of the correct type, label, or UUID (found ext4", filesystems=[other])
+        failing = [{**wish, "format": "swap"} for wish in wishes[:2]]
+        said = self.provision("was not of the correct type", filesystems=failing)
+        self.assertIn(f'failed: filesystem at "{failing[0]["device"]}"', said)  # the first, whichever ended first
         self.provision(filesystems=[{**other, "wipeFilesystem": True}])
         self.assertEqual(tags(other["device"])["TYPE"], "xfs")
         self.provision(filesystems=[{"device": other["device"], "format": "none", "wipeFilesystem": True}])

@@ -52,6 +52,16 @@ static void strv_basics(void **state _unused_)
         assert_int_equal(strv_length(NULL), 0);
 }
 
+static void octal_escapes_are_decoded(void **state _unused_)
+{
+        char text[] = "/a\\040b\\134c\\09\\12", plain[] = "/dev/sda1";
+
+        octal_unescape(text);
+        assert_string_equal(text, "/a b\\c\\09\\12");
+        octal_unescape(plain);
+        assert_string_equal(plain, "/dev/sda1");
+}
+
 static void buffer_builds(void **state _unused_)
 {
         _cleanup_buffer_ struct buffer b = {};
@@ -221,6 +231,7 @@ int main(void)
                 cmocka_unit_test(error_reads_like_a_path),
                 cmocka_unit_test(error_keeps_the_beginning),
                 cmocka_unit_test(strv_basics),
+                cmocka_unit_test(octal_escapes_are_decoded),
                 cmocka_unit_test(buffer_builds),
                 cmocka_unit_test(draft_is_seen_only_when_published),
                 cmocka_unit_test(copy_keeps_holes),

@@ -117,6 +117,18 @@ static const struct {
           { .number = NUMBER(1), .size_mib = NUMBER(150) },
           GPT_REFUSE,
           "size did not match (specified 307200, got 204800)" },
+        { "other size, for which there is no room",
+          { .number = NUMBER(1), .size_mib = NUMBER(300) },
+          GPT_REFUSE,
+          "size did not match (specified 614400, got 204800)" },
+        { "other label, no room",
+          { .number = NUMBER(1), .size_mib = NUMBER(300), .label = "x", .resize = YES },
+          GPT_REFUSE,
+          "label did not match" },
+        { "no room to resize",
+          { .number = NUMBER(1), .size_mib = NUMBER(300), .resize = YES },
+          GPT_REFUSE,
+          "no room for partition 1: 614400 sectors at 2048, where 409600 are free" },
         { "other size, resize",
           { .number = NUMBER(1), .size_mib = NUMBER(150), .resize = YES },
           GPT_RESIZE,
@@ -190,6 +202,24 @@ static void test_numbers_and_places(void **state _unused_)
         assert_place(&plan, 2, 3, 201 * SECTORS, 50 * SECTORS);
 }
 
+/* What is there and does not fit the configuration is told before what has no room. */
+static void test_mismatch_before_no_room(void **state _unused_)
+{
+        static const struct partition wishes[] = {
+                { .number = NUMBER(2), .size_mib = NUMBER(2 * DISK_MIB) },
+                { .number = NUMBER(1), .label = "x" },
+        };
+        _cleanup_free_ struct gpt_table *table = disk_table(512);
+        struct gpt_plan plan = {};
+        struct error err = {};
+
+        assert_int_equal(plan_list(wishes, 2, false, table, &plan, &err), -EEXIST);
+        assert_non_null(strstr(err.message, "Partition 1 didn't match: label"));
+        assert_ptr_equal(plan.culprit, &wishes[1]);
+        assert_int_equal(plan_list(wishes, 1, false, table, &plan, &err), -ENOSPC);
+        assert_ptr_equal(plan.culprit, &wishes[0]);
+}
+
 /* A 4 KiB sector is eight times as large: a MiB has 256. */
 static void test_large_sectors(void **state _unused_)
 {
@@ -246,9 +276,12 @@ static void test_tables(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_matrix),        cmocka_unit_test(test_numbers_and_places),
-                cmocka_unit_test(test_large_sectors), cmocka_unit_test(test_no_room),
+                cmocka_unit_test(test_matrix),
+                cmocka_unit_test(test_numbers_and_places),
+                cmocka_unit_test(test_large_sectors),
+                cmocka_unit_test(test_no_room),
                 cmocka_unit_test(test_tables),
+                cmocka_unit_test(test_mismatch_before_no_room),
         };
 
         return test_run(tests);
