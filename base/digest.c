@@ -2,22 +2,25 @@
 
 /* See digest.h. */
 
-#include <openssl/evp.h>
-#include <openssl/sha.h>
-
 #include "digest.h"
 #include "io.h"
+#include "openssl.h"
 
 enum { READ_SIZE = 1024 * 1024 };
 
 int hasher_init(struct hasher *h, struct error *err)
 {
-        EVP_MD_CTX *context = EVP_MD_CTX_new();
+        const struct openssl *o = openssl();
+        EVP_MD_CTX *context;
+        int r = openssl_load(err);
 
+        if (r < 0)
+                return r;
+        context = o->EVP_MD_CTX_new();
         if (!context)
                 return error_oom(err);
-        if (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
-                EVP_MD_CTX_free(context);
+        if (o->EVP_DigestInit_ex(context, o->EVP_sha256(), NULL) != 1) {
+                o->EVP_MD_CTX_free(context);
                 return error_set(err, -EIO, "OpenSSL: cannot start sha256");
         }
         h->context = context;
@@ -26,7 +29,7 @@ int hasher_init(struct hasher *h, struct error *err)
 
 void hasher_update(struct hasher *h, const void *data, size_t size)
 {
-        if (h->context && EVP_DigestUpdate(h->context, data, size) != 1)
+        if (h->context && openssl()->EVP_DigestUpdate(h->context, data, size) != 1)
                 hasher_done(h);
 }
 
@@ -34,7 +37,7 @@ int hasher_final(struct hasher *h, struct sha256 *ret, struct error *err)
 {
         struct sha256 digest;
 
-        if (!h->context || EVP_DigestFinal_ex(h->context, digest.bytes, NULL) != 1)
+        if (!h->context || openssl()->EVP_DigestFinal_ex(h->context, digest.bytes, NULL) != 1)
                 return error_set(err, -EIO, "OpenSSL: sha256 failed");
         *ret = digest;
         return 0;
@@ -42,13 +45,15 @@ int hasher_final(struct hasher *h, struct sha256 *ret, struct error *err)
 
 void hasher_done(struct hasher *h)
 {
-        EVP_MD_CTX_free(h->context);
+        if (h->context)
+                openssl()->EVP_MD_CTX_free(h->context);
         h->context = NULL;
 }
 
 void sha256_of(const void *data, size_t size, struct sha256 *ret)
 {
-        SHA256(data, size, ret->bytes);
+        if (openssl_load(NULL) < 0 || !openssl()->SHA256(data, size, ret->bytes))
+                abort();
 }
 
 int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret, struct error *err)

@@ -24,7 +24,7 @@ int hasher_final(struct hasher *h, struct sha256 *ret, struct error *err) _must_
 void hasher_done(struct hasher *h);
 #define _cleanup_hasher_ _cleanup_(hasher_done)
 
-/* One shot; aborts only on a broken OpenSSL. */
+/* One shot; aborts only without OpenSSL, or on a broken one. */
 void sha256_of(const void *data, size_t size, struct sha256 *ret);
 /* Digest of size bytes of the file from offset; size UINT64_MAX means to its end. */
 int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret,

@@ -2,23 +2,32 @@
 
 /* sha256 and sha512 through OpenSSL, chosen by the prefix of "sha512-<hex>". */
 
-#include <openssl/evp.h>
-
 #include "digest.h"
+#include "openssl.h"
 #include "resource.h"
+
+static const EVP_MD *find(const char *function)
+{
+        if (startswith(function, "sha512-"))
+                return openssl()->EVP_sha512();
+        return startswith(function, "sha256-") ? openssl()->EVP_sha256() : NULL;
+}
 
 int checksum_open(const char *function, void **ret, struct error *err)
 {
-        const EVP_MD *md = startswith(function, "sha512-")   ? EVP_sha512()
-                           : startswith(function, "sha256-") ? EVP_sha256()
-                                                             : NULL;
+        const struct openssl *o = openssl();
         EVP_MD_CTX *context;
+        const EVP_MD *md;
+        int r = openssl_load(err);
 
+        if (r < 0)
+                return r;
+        md = find(function);
         if (!md)
                 return error_set(err, -EINVAL, "unrecognized hash function");
-        context = EVP_MD_CTX_new();
-        if (!context || EVP_DigestInit_ex(context, md, NULL) != 1) {
-                EVP_MD_CTX_free(context);
+        context = o->EVP_MD_CTX_new();
+        if (!context || o->EVP_DigestInit_ex(context, md, NULL) != 1) {
+                o->EVP_MD_CTX_free(context);
                 return error_set(err, -EIO, "OpenSSL: cannot start a digest");
         }
         *ret = context;
@@ -27,14 +36,14 @@ int checksum_open(const char *function, void **ret, struct error *err)
 
 int checksum_update(void *context, const void *data, size_t size, struct error *err)
 {
-        if (EVP_DigestUpdate(context, data, size) != 1)
+        if (openssl()->EVP_DigestUpdate(context, data, size) != 1)
                 return error_set(err, -EIO, "OpenSSL: digest failed");
         return 0;
 }
 
 int checksum_restart(void *context, struct error *err)
 {
-        if (EVP_DigestInit_ex(context, NULL, NULL) != 1)
+        if (openssl()->EVP_DigestInit_ex(context, NULL, NULL) != 1)
                 return error_set(err, -EIO, "OpenSSL: cannot start a digest");
         return 0;
 }
@@ -44,7 +53,8 @@ int checksum_hex(void *context, char ret[CHECKSUM_HEX_MAX], struct error *err)
         uint8_t digest[EVP_MAX_MD_SIZE];
         unsigned size;
 
-        if (EVP_DigestFinal_ex(context, digest, &size) != 1 || 2 * size >= CHECKSUM_HEX_MAX)
+        if (openssl()->EVP_DigestFinal_ex(context, digest, &size) != 1 ||
+            2 * size >= CHECKSUM_HEX_MAX)
                 return error_set(err, -EIO, "OpenSSL: digest failed");
         hex_encode(digest, size, ret);
         return 0;
@@ -52,5 +62,6 @@ int checksum_hex(void *context, char ret[CHECKSUM_HEX_MAX], struct error *err)
 
 void checksum_close(void *context)
 {
-        EVP_MD_CTX_free(context);
+        if (context)
+                openssl()->EVP_MD_CTX_free(context);
 }
