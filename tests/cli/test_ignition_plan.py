@@ -75,6 +75,7 @@ class Plan(unittest.TestCase):
 
     def rows(self, config):
         done = self.plan(config, "--json")
+        self.assertTrue(done.stdout, done.stderr)
         answer = json.loads(done.stdout)
         self.assertEqual(done.returncode, int(answer["refused"]), done.stderr)
         return answer["rows"]
@@ -190,7 +191,7 @@ class Plan(unittest.TestCase):
             {"number": 2, "shouldExist": False, "wipePartitionEntry": True},
             {"number": 3, "label": "three", "sizeMiB": 20, "resize": True},
             {"number": 7, "shouldExist": False},
-            {"label": "new", "sizeMiB": 8}]}])
+            {"number": 4, "label": "new", "sizeMiB": 8}]}])
         self.assertEqual(set(rows), {("keep", f"{disk} partition 1"), ("delete", f"{disk} partition 2"),
                                      ("resize", f"{disk} partition 3"), ("create", f"{disk} partition 4"),
                                      ("leave absent", f"{disk} partition 7")})

@@ -46,10 +46,16 @@ static void put_program(struct fixture *f, const char *path)
                   &err);
 }
 
-/* Its libraries and its interpreter, whose path begins with /lib64 or /lib. */
+/* Its libraries, those too that it would open itself, and its interpreter, whose path begins with
+ * /lib64 or /lib. */
 static void put_libraries(struct fixture *f)
 {
         char path[TREE_PATH_MAX];
+
+        for (size_t i = 0; i < f->info.n_dlopens; i++) {
+                snprintf(path, sizeof(path), LIBRARIES "/%s", f->info.dlopens[i].sonames[0]);
+                put(f, path, "library", 0644);
+        }
 
         STRV_FOREACH (name, f->info.needed) {
                 snprintf(path, sizeof(path), LIBRARIES "/%s", *name);
