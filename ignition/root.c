@@ -6,6 +6,8 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 
 #include "root.h"
 #include "strv.h"
@@ -166,7 +168,19 @@ static int descend(int *dir, const char *name, bool make)
         return 0;
 }
 
-static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
+/* The directory by one call of a kernel from 5.6 on; -1: the other way must find out what is there.
+ */
+static int open_directory(const struct root *root, const char *path)
+{
+        const struct open_how how = {
+                .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+        };
+
+        return (int)syscall(SYS_openat2, root->fd, *path ? path : ".", &how, sizeof(how));
+}
+
+static int descend_all(const struct root *root, const char *path, bool make, int *ret,
                        struct error *err)
 {
         _cleanup_close_ int dir = fcntl(root->fd, F_DUPFD_CLOEXEC, 3);
@@ -184,7 +198,26 @@ static int enter_place(const struct root *root, const char *path, bool make, str
                 if (r < 0)
                         return error_code(err, r, "/%.*s", (int)(slash - path), path);
         }
-        *ret = (struct place){ TAKE_FD(dir), at };
+        *ret = TAKE_FD(dir);
+        return 0;
+}
+
+static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
+                       struct error *err)
+{
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        _cleanup_free_ char *parent = strndup(path, (size_t)(name - path));
+        int dir, r;
+
+        if (!parent)
+                return error_oom(err);
+        dir = open_directory(root, parent);
+        if (dir < 0) {
+                r = descend_all(root, path, make, &dir, err);
+                if (r < 0)
+                        return r;
+        }
+        *ret = (struct place){ dir, name };
         return 0;
 }
 
