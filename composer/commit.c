@@ -17,6 +17,8 @@
 #include "commit-internal.h"
 #include "io.h"
 
+enum { BEGIN_TRIES = 100 };
+
 static const char repo_config[] = "[core]\n"
                                   "repo_version=1\n"
                                   "mode=bare-user\n"
@@ -94,16 +96,25 @@ void repo_free(struct repo *repo)
 
 /* ---- transactions ---- */
 
+/* libostree looks into each staging directory, which another build may remove meanwhile: then it is
+ * asked again. */
 int repo_begin(struct repo *repo, struct error *err)
 {
         g_autoptr(GError) error = NULL;
 
         if (repo->in_transaction)
                 return error_set(err, -EBUSY, "repository: a transaction is open already");
-        if (!ostree_repo_prepare_transaction(repo->ostree, NULL, NULL, &error))
-                return error_prefix(err, gerror_set(err, error), "repository: begin");
-        repo->in_transaction = true;
-        return 0;
+        for (unsigned i = 0; i < BEGIN_TRIES; i++) {
+                g_clear_error(&error);
+                if (ostree_repo_prepare_transaction(repo->ostree, NULL, NULL, &error)) {
+                        repo->in_transaction = true;
+                        return 0;
+                }
+                ostree_repo_abort_transaction(repo->ostree, NULL, NULL);
+                if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+                        break;
+        }
+        return error_prefix(err, gerror_set(err, error), "repository: begin");
 }
 
 int repo_end(struct repo *repo, struct error *err)
