@@ -94,15 +94,46 @@ static int read_rows(struct fdisk_context *context, struct gpt_table *t, struct 
         return r;
 }
 
-/* Where a new table's room would begin and end: behind 32 sectors' worth of entries at either side.
- */
+/* A new table's room begins and ends behind 32 sectors' worth of entries at either side. */
 static void describe_room(struct fdisk_context *context, struct gpt_table *t)
 {
         uint64_t entries = DIV_ROUND_UP(GPT_ENTRIES_MAX * 128, t->sector_size);
         uint64_t total = fdisk_get_nsectors(context);
 
-        t->first = 2 + entries;
-        t->last = total > 2 * entries + 3 ? total - entries - 2 : t->first;
+        t->disk_sectors = total;
+        t->first = t->new_first = 2 + entries;
+        t->last = t->new_last = total > 2 * entries + 3 ? total - entries - 2 : t->first;
+}
+
+/* Sector of the backup header, as the table says; 0: not known. */
+static uint64_t backup_sector(struct fdisk_context *context)
+{
+        struct fdisk_labelitem *item = fdisk_new_labelitem();
+        uint64_t sector = 0;
+
+        if (item && fdisk_get_disklabel_item(context, GPT_LABELITEM_ALTLBA, item) == 0)
+                fdisk_labelitem_get_data_u64(item, &sector);
+        fdisk_unref_labelitem(item);
+        return sector;
+}
+
+/* An existing table says itself what is usable. When the disk has grown, writing moves the backup
+ * to the new end, and all before it is usable. */
+static void read_room(struct fdisk_context *context, struct gpt_table *t)
+{
+        uint64_t backup = backup_sector(context), last = fdisk_get_last_lba(context);
+
+        t->first = fdisk_get_first_lba(context);
+        if (backup > 0 && backup < t->disk_sectors - 1)
+                t->old_last = last;
+        else
+                t->last = MIN(last, t->new_last);
+}
+
+static int read_table(struct fdisk_context *context, struct gpt_table *t, struct error *err)
+{
+        read_room(context, t);
+        return read_rows(context, t, err);
 }
 
 int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *ret,
@@ -118,7 +149,7 @@ int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *r
         describe_room(context, ret);
         ret->exists = fdisk_has_label(context);
         if (!ret->exists || fdisk_is_labeltype(context, FDISK_DISKLABEL_GPT))
-                return ret->exists ? read_rows(context, ret, err) : 0;
+                return ret->exists ? read_table(context, ret, err) : 0;
         copy(ret->foreign, sizeof(ret->foreign),
              fdisk_label_get_name(fdisk_get_label(context, NULL)));
         return 0;
