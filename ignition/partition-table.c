@@ -5,6 +5,7 @@
  * to the new end, so that the new room is usable. This is the only file here that includes
  * libfdisk. */
 
+#include <inttypes.h>
 #include <libfdisk.h>
 
 #include "io.h"
@@ -22,6 +23,12 @@ static void row_unref_p(struct fdisk_partition **row)
 {
         if (*row)
                 fdisk_unref_partition(*row);
+}
+
+static void script_unref_p(struct fdisk_script **script)
+{
+        if (*script)
+                fdisk_unref_script(*script);
 }
 
 static void table_unref_p(struct fdisk_table **table)
@@ -94,10 +101,16 @@ static int read_rows(struct fdisk_context *context, struct gpt_table *t, struct 
         return r;
 }
 
-/* A new table's room begins and ends behind 32 sectors' worth of entries at either side. */
+/* Sectors of one table's entries. */
+static uint64_t entry_sectors(uint64_t sector_size)
+{
+        return DIV_ROUND_UP(GPT_ENTRIES_MAX * 128, sector_size);
+}
+
+/* A new table's room begins and ends behind the entries at either side. */
 static void describe_room(struct fdisk_context *context, struct gpt_table *t)
 {
-        uint64_t entries = DIV_ROUND_UP(GPT_ENTRIES_MAX * 128, t->sector_size);
+        uint64_t entries = entry_sectors(t->sector_size);
         uint64_t total = fdisk_get_nsectors(context);
 
         t->disk_sectors = total;
@@ -242,6 +255,25 @@ static int change_rows(struct fdisk_context *context, const struct gpt_plan *pla
         return r;
 }
 
+/* With the room that was planned, which libfdisk would begin at 1 MiB. */
+static int create_table(struct fdisk_context *context, uint64_t sector_size, struct error *err)
+{
+        _cleanup_(script_unref_p) struct fdisk_script *script = fdisk_new_script(context);
+        char first[24];
+        int r;
+
+        if (!script)
+                return error_oom(err);
+        snprintf(first, sizeof(first), "%" PRIu64, 2 + entry_sectors(sector_size));
+        r = fdisk_script_set_header(script, "first-lba", first);
+        if (r == 0)
+                r = fdisk_set_script(context, script);
+        if (r == 0)
+                r = fdisk_create_disklabel(context, "gpt");
+        fdisk_set_script(context, NULL);
+        return failed(err, r, "new table");
+}
+
 int gpt_apply(int fd, const char *path, uint64_t sector_size, const struct gpt_plan *plan,
               struct error *err)
 {
@@ -250,7 +282,7 @@ int gpt_apply(int fd, const char *path, uint64_t sector_size, const struct gpt_p
 
         r = context_open(fd, path, sector_size, false, &context, err);
         if (r >= 0 && plan->wipe_table)
-                r = failed(err, fdisk_create_disklabel(context, "gpt"), "new table");
+                r = create_table(context, sector_size, err);
         if (r >= 0)
                 r = change_rows(context, plan, err);
         if (r >= 0)

@@ -121,6 +121,8 @@ class Disks(unittest.TestCase):
         places = [[(p["start"], p["size"], p["type"]) for _, p in sorted(table.items())]
                   for table in (self.table(ours), self.written(theirs)[1])]
         self.assertEqual(places[0], places[1])
+        heads = [self.written(device)[0] for device in (ours, theirs)]
+        self.assertEqual(*([head["firstlba"], head["lastlba"]] for head in heads))
 
     def test_refusals(self):
         device = self.disk()
