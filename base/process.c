@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -18,6 +19,19 @@
 extern char **environ;
 
 enum { OUTPUT_LIMIT = 1024 * 1024, POLL_MS = 100 };
+
+/* Of the process, as its descriptors are: starting a program is writing, holding it off reading. */
+static pthread_rwlock_t starting = PTHREAD_RWLOCK_INITIALIZER;
+
+void spawn_hold(void)
+{
+        pthread_rwlock_rdlock(&starting);
+}
+
+void spawn_release(void)
+{
+        pthread_rwlock_unlock(&starting);
+}
 
 struct stream {
         int fd;
@@ -88,11 +102,30 @@ static const char *last_line(struct buffer *text)
         return line ? line + 1 : text->data;
 }
 
+/* Nobody holds it off: a child that is just becoming its program may close what it has copies of
+ * after posix_spawn() has returned here, so it must have nothing that matters. */
+static int start_alone(pid_t *ret, const char *const argv[],
+                       const posix_spawn_file_actions_t *actions, char *const *environment)
+{
+        char administration[NAME_MAX + sizeof("/usr/sbin/")];
+        int code;
+
+        pthread_rwlock_wrlock(&starting);
+        code = posix_spawnp(ret, argv[0], actions, NULL, (char *const *)argv, environment);
+        if (code == ENOENT && !strchr(argv[0], '/')) {
+                /* mkfs.vfat, depmod: not in the PATH of ordinary users. */
+                snprintf(administration, sizeof(administration), "/usr/sbin/%s", argv[0]);
+                code = posix_spawn(ret, administration, actions, NULL, (char *const *)argv,
+                                   environment);
+        }
+        pthread_rwlock_unlock(&starting);
+        return code;
+}
+
 static int start(const char *const argv[], const struct spawn_options *o, int out, int errors,
                  pid_t *ret, struct error *err)
 {
         char *const *environment = o->environment ? (char *const *)o->environment : environ;
-        char administration[NAME_MAX + sizeof("/usr/sbin/")];
         posix_spawn_file_actions_t actions;
         int code;
 
@@ -103,13 +136,7 @@ static int start(const char *const argv[], const struct spawn_options *o, int ou
                 posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
         posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-        code = posix_spawnp(ret, argv[0], &actions, NULL, (char *const *)argv, environment);
-        if (code == ENOENT && !strchr(argv[0], '/')) {
-                /* mkfs.vfat, depmod: not in the PATH of ordinary users. */
-                snprintf(administration, sizeof(administration), "/usr/sbin/%s", argv[0]);
-                code = posix_spawn(ret, administration, &actions, NULL, (char *const *)argv,
-                                   environment);
-        }
+        code = start_alone(ret, argv, &actions, environment);
         posix_spawn_file_actions_destroy(&actions);
         return code == 0 ? 0 : error_code(err, -code, "%s", argv[0]);
 }

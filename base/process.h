@@ -18,3 +18,10 @@ struct spawn_options {
  * stderr in the message. options may be NULL. */
 int spawn(const char *const argv[], const struct spawn_options *options, char **ret_output,
           struct error *err) _must_check_;
+
+/* Between these no program is started. A child has copies of all descriptors until it becomes its
+ * program, so whoever has something open that must be closed for good when it is closed (a device
+ * with O_EXCL) opens, uses and closes it in between, when there are other threads. Any number of
+ * threads may hold at once; one that holds may not spawn(). */
+void spawn_hold(void);
+void spawn_release(void);

@@ -10,6 +10,7 @@
 
 #include "block.h"
 #include "disks.h"
+#include "parallel.h"
 #include "process.h"
 #include "strv.h"
 
@@ -145,7 +146,7 @@ static int run_mkfs(const struct filesystem *f, const struct format *format, con
         return spawn(argv, NULL, NULL, err);
 }
 
-static int make(struct agent *a, const struct filesystem *f, const char *node, struct error *err)
+static int make(const struct filesystem *f, const char *node, struct error *err)
 {
         const struct format *format = find_format(f->format);
         int r;
@@ -153,9 +154,6 @@ static int make(struct agent *a, const struct filesystem *f, const char *node, s
         r = probe_wipe(node, err);
         if (r < 0 || streq(f->format, "none"))
                 return r;
-        if (!format)
-                return agent_setting_error(a, f->at, "format", err, -EOPNOTSUPP,
-                                           "unsupported filesystem format \"%s\"", f->format);
         r = run_mkfs(f, format, node, err);
         return r < 0 ? r : block_sync(node, err);
 }
@@ -173,10 +171,11 @@ static int process(struct agent *a, const struct filesystem *f, struct error *er
         r = check_existing(a, f, b.node, &done, err);
         if (r < 0 || done)
                 return r;
-        r = make(a, f, b.node, err);
+        r = make(f, b.node, err);
         return r < 0 ? r : devices_settle(a, b.node, err);
 }
 
+/* Side by side with others: of the agent only the log is used. */
 static int format_one(struct agent *a, const struct filesystem *f, struct error *err)
 {
         unsigned operation =
@@ -185,7 +184,45 @@ static int format_one(struct agent *a, const struct filesystem *f, struct error 
 
         log_end(&a->log, operation, r < 0 ? err : NULL, "creating \"%s\" filesystem on \"%s\"",
                 f->format, f->device);
-        return agent_setting(a, f->at, NULL, r);
+        return r;
+}
+
+struct formatting {
+        struct agent *agent;
+        const struct filesystem **items;
+        int *results;
+        size_t count;
+};
+
+static int format_index(void *context, size_t i, struct error *err)
+{
+        struct formatting *f = context;
+
+        return f->results[i] = format_one(f->agent, f->items[i], err);
+}
+
+static int check_formats(const struct formatting *f, struct error *err)
+{
+        for (size_t i = 0; i < f->count; i++)
+                if (!streq(f->items[i]->format, "none") && !find_format(f->items[i]->format))
+                        return agent_setting_error(
+                                f->agent, f->items[i]->at, "format", err, -EOPNOTSUPP,
+                                "unsupported filesystem format \"%s\"", f->items[i]->format);
+        return 0;
+}
+
+/* The failure is that of the first in the configuration: all before it were begun, too. */
+static int format_all(struct formatting *f, struct error *err)
+{
+        int r = check_formats(f, err);
+
+        if (r < 0)
+                return r;
+        r = parallel_for(f->count, 0, format_index, f, err);
+        for (size_t i = 0; i < f->count; i++)
+                if (f->results[i] < 0)
+                        return agent_setting(f->agent, f->items[i]->at, NULL, r);
+        return r;
 }
 
 static int wait_for_devices(struct agent *a, const struct config_list *list, struct error *err)
@@ -204,11 +241,16 @@ static int wait_for_devices(struct agent *a, const struct config_list *list, str
 int disks_format(struct agent *a, struct error *err)
 {
         const struct config_list *list = &a->config.root.storage.filesystems;
+        _cleanup_free_ const struct filesystem **items = calloc(list->count + 1, sizeof(*items));
+        _cleanup_free_ int *results = calloc(list->count + 1, sizeof(*results));
+        struct formatting all = { .agent = a, .items = items, .results = results };
         int r;
 
-        r = wait_for_devices(a, list, err);
+        if (!items || !results)
+                return error_oom(err);
         CONFIG_FOREACH(struct filesystem, f, list)
-        if (r >= 0 && is_listed(f))
-                r = format_one(a, f, err);
-        return r;
+        if (is_listed(f))
+                items[all.count++] = f;
+        r = wait_for_devices(a, list, err);
+        return r < 0 ? r : format_all(&all, err);
 }

@@ -60,12 +60,13 @@ static void put_operation(struct log *l, int priority, unsigned operation, const
 
 unsigned log_start(struct log *l, const char *format, ...)
 {
+        unsigned operation = __atomic_add_fetch(&l->operations, 1, __ATOMIC_RELAXED);
         va_list ap;
 
         va_start(ap, format);
-        put_operation(l, LOG_INFO, ++l->operations, "[started]", format, ap, NULL);
+        put_operation(l, LOG_INFO, operation, "[started]", format, ap, NULL);
         va_end(ap);
-        return l->operations;
+        return operation;
 }
 
 void log_end(struct log *l, unsigned operation, const struct error *err, const char *format, ...)

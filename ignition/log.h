@@ -11,9 +11,9 @@
 
 struct log {
         bool to_stdout;
-        bool quiet;        /* a dry run has nothing to say */
-        const char *stage; /* prefix of the messages; may be NULL */
-        unsigned operations;
+        bool quiet;          /* a dry run has nothing to say */
+        const char *stage;   /* prefix of the messages; may be NULL */
+        unsigned operations; /* counted atomically: file systems are made side by side */
 };
 
 void log_open(struct log *l, bool to_stdout);

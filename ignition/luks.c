@@ -11,6 +11,7 @@
 #include "block.h"
 #include "data-url.h"
 #include "disks.h"
+#include "fetch.h"
 #include "process.h"
 #include "resource.h"
 #include "strv.h"
@@ -209,6 +210,33 @@ static int bind(struct job *j, const char *key_file, struct error *err)
         return config ? spawn(argv, NULL, NULL, err) : error_oom(err);
 }
 
+static int contact(struct agent *a, const struct tang *t, struct error *err)
+{
+        size_t size = strlen(t->url);
+        _cleanup_free_ char *url = NULL, *answer = NULL;
+        struct fetch_request request = {};
+
+        while (size > 0 && t->url[size - 1] == '/')
+                size--;
+        url = string_format("%.*s/adv", (int)size, t->url);
+        if (!url)
+                return error_oom(err);
+        request.url = url;
+        return agent_setting(a, t->at, "url", fetch_text(a, &request, &answer, NULL, err));
+}
+
+/* clevis fetches the advertisements itself, and checks them, but tries only once: this waits until
+ * the servers can be reached. */
+static int contact_servers(struct job *j, struct error *err)
+{
+        int r = 0;
+
+        CONFIG_FOREACH(struct tang, t, &j->luks->clevis.tang)
+        if (r >= 0 && string_is_empty(t->advertisement))
+                r = contact(j->agent, t, err);
+        return r;
+}
+
 /* clevis reads the key from a file: one without a name, which only our children can open. */
 static int bind_clevis(struct job *j, struct error *err)
 {
@@ -259,6 +287,8 @@ static int make(struct job *j, struct error *err)
                 r = luks_make(j->node, j->luks, &key, err);
         if (r >= 0)
                 r = luks_open(j->node, j->luks, &key, err);
+        if (r >= 0 && clevis)
+                r = contact_servers(j, err);
         if (r >= 0 && clevis)
                 r = bind_clevis(j, err);
         if (r >= 0 && clevis)

@@ -5,9 +5,11 @@
  * 1. Numbers. A wish with number 0 stands for the partition that has its label, or else gets the
  *    lowest number that neither the disk nor another wish has.
  * 2. Places. A null start or size of an existing partition that may not be wiped means "as it is".
- *    Else a start of 0 or null is the beginning of the largest free block, aligned to 1 MiB, and a
- *    size of 0 or null reaches to the end of the free block: what sgdisk does. Wishes whose place
- *    is fully known are placed first, so their order does not matter.
+ *    Else a start of 0 or null is the aligned beginning of the largest free block, and a size of 0
+ *    or null reaches to the end of the free block: what sgdisk does. Wishes are placed in the order
+ *    of the configuration, as if those that exist were deleted before; when one has no room so,
+ *    those whose place is fully known come first. On a disk that has grown, what is where the
+ *    wishes would have put it before is where they want it.
  * 3. Actions, by the matrix of "Partition Reuse Semantics" below. */
 
 #include <inttypes.h>
@@ -51,6 +53,7 @@ struct planner {
         struct gpt_plan *plan;
         struct gpt_entry *occupied; /* of the table to be, in any order */
         size_t occupied_count;
+        uint64_t last;  /* usable sector */
         uint64_t grain; /* sectors */
 };
 
@@ -180,20 +183,21 @@ static uint64_t free_end(const struct planner *p, uint64_t from)
 {
         const struct gpt_entry *next = next_occupied(p, from);
 
-        return next ? MAX(next->start, from) : p->table->last + 1;
+        return next ? MAX(next->start, from) : p->last + 1;
 }
 
-/* Aligned start of the largest free block (the first of equals); 0: the disk is full. */
+/* Start of the largest free block (the first of equals), aligned when it has such a sector; 0: the
+ * disk is full. */
 static uint64_t largest_free(const struct planner *p)
 {
         uint64_t from = p->table->first, best = 0, best_size = 0;
 
-        while (from <= p->table->last) {
+        while (from <= p->last) {
                 const struct gpt_entry *next = next_occupied(p, from);
                 uint64_t end = free_end(p, from), start = ROUND_UP(from, p->grain);
 
-                if (end > from && end - from > best_size && start < end) {
-                        best = start;
+                if (end > from && end - from > best_size) {
+                        best = start < end ? start : from;
                         best_size = end - from;
                 }
                 if (!next)
@@ -219,8 +223,7 @@ static int place(struct planner *p, struct gpt_operation *o, struct error *err)
 
         if (e->start == 0)
                 e->start = largest_free(p);
-        end = e->start < p->table->first || e->start > p->table->last ? e->start
-                                                                      : free_end(p, e->start);
+        end = e->start < p->table->first || e->start > p->last ? e->start : free_end(p, e->start);
         if (e->size == 0)
                 e->size = end - e->start;
         if (e->size == 0 || e->size > end - e->start) {
@@ -253,17 +256,28 @@ static void describe(const struct planner *p, struct gpt_operation *o)
                 o->before = *existing;
         o->after.start = sectors(p, &w->start_mib, as_it_is ? existing->start : 0);
         o->after.size = sectors(p, &w->size_mib, as_it_is ? existing->size : 0);
+        if (o->settled)
+                o->after.start = existing->start;
+        if (o->settled && !config_is_true(&w->resize))
+                o->after.size = existing->size;
         snprintf(o->after.guid, sizeof(o->after.guid), "%s", w->guid ?: "");
         snprintf(o->after.type, sizeof(o->after.type), "%s", w->type_guid ?: "");
         snprintf(o->after.label, sizeof(o->after.label), "%s", w->label ?: "");
 }
 
+static int place_if(struct planner *p, struct gpt_operation *o, bool wanted, struct error *err)
+{
+        return wanted && should_exist(o->wanted) ? place(p, o, err) : 0;
+}
+
 /* Places all that have room. The failure is that of the first that has none. */
-static int assign_places(struct planner *p, struct error *err)
+static int place_all(struct planner *p, bool known_first, struct error *err)
 {
         struct gpt_plan *plan = p->plan;
         int first = 0;
 
+        plan->culprit = NULL;
+        p->occupied_count = 0;
         occupy_others(p);
         for (size_t i = 0; i < plan->count; i++)
                 describe(p, &plan->operations[i]);
@@ -271,12 +285,39 @@ static int assign_places(struct planner *p, struct error *err)
                 for (size_t i = 0; i < plan->count; i++) {
                         struct gpt_operation *o = &plan->operations[i];
                         bool is_known = o->after.start > 0 && o->after.size > 0;
+                        bool now = known_first ? is_known == known : known;
 
-                        if (should_exist(o->wanted) && is_known == known)
-                                first = place(p, o, first < 0 ? NULL : err) < 0 ? -ENOSPC : first;
+                        if (place_if(p, o, now, first < 0 ? NULL : err) < 0)
+                                first = -ENOSPC;
                 }
         }
         return first;
+}
+
+static int place_in_some_order(struct planner *p, struct error *err)
+{
+        return place_all(p, false, NULL) < 0 ? place_all(p, true, err) : 0;
+}
+
+/* A configuration that has been carried out fits its disk also when that has grown since. */
+static void settle(struct planner *p)
+{
+        p->last = p->table->old_last;
+        (void)place_in_some_order(p, NULL);
+        for (size_t i = 0; i < p->plan->count; i++) {
+                struct gpt_operation *o = &p->plan->operations[i];
+
+                o->settled = o->before.number != 0 && o->after.start == o->before.start &&
+                             o->after.size == o->before.size;
+        }
+}
+
+static int assign_places(struct planner *p, struct error *err)
+{
+        if (p->table->old_last > 0)
+                settle(p);
+        p->last = p->table->last;
+        return place_in_some_order(p, err);
 }
 
 /* ---- actions ---- */
@@ -395,6 +436,32 @@ static int plan_operations(struct planner *p, const struct disk *disk, struct er
         return r < 0 ? r : placed;
 }
 
+/* sgdisk's grain: 1 MiB, halved until all starts of the table are multiples (also of partitions
+ * that will be deleted), but not below 8 sectors on disks that are likely to have sectors of 4 KiB
+ * inside. */
+static uint64_t grain(const struct gpt_table *t)
+{
+        enum { LARGE_DISK_SECTORS = 585937500, LARGE_DISK_GRAIN = 8 };
+        uint64_t sectors = MAX(MIB / t->sector_size, 1ULL);
+
+        for (size_t i = 0; i < t->count; i++)
+                while (t->entries[i].start % sectors != 0)
+                        sectors /= 2;
+        return t->disk_sectors >= LARGE_DISK_SECTORS ? MAX(sectors, (uint64_t)LARGE_DISK_GRAIN)
+                                                     : sectors;
+}
+
+static void empty_table(const struct gpt_table *table, struct gpt_table *ret)
+{
+        *ret = (struct gpt_table){
+                .exists = table->exists,
+                .sector_size = table->sector_size,
+                .first = table->new_first,
+                .last = table->new_last,
+                .disk_sectors = table->disk_sectors,
+        };
+}
+
 int gpt_plan(const struct disk *disk, const struct gpt_table *table, struct gpt_plan *ret,
              struct error *err)
 {
@@ -411,13 +478,11 @@ int gpt_plan(const struct disk *disk, const struct gpt_table *table, struct gpt_
         if (!empty || !occupied || !plan.operations)
                 return error_oom(err);
         if (plan.wipe_table) {
-                *empty = *table;
-                empty->count = 0;
-                *empty->foreign = '\0';
+                empty_table(table, empty);
                 p.table = empty;
         }
         p.occupied = occupied;
-        p.grain = MAX(MIB / table->sector_size, 1ULL);
+        p.grain = grain(p.table);
         r = plan_operations(&p, disk, err);
         ret->culprit = plan.culprit;
         if (r < 0)

@@ -5,6 +5,7 @@
  * to the new end, so that the new room is usable. This is the only file here that includes
  * libfdisk. */
 
+#include <inttypes.h>
 #include <libfdisk.h>
 
 #include "io.h"
@@ -22,6 +23,12 @@ static void row_unref_p(struct fdisk_partition **row)
 {
         if (*row)
                 fdisk_unref_partition(*row);
+}
+
+static void script_unref_p(struct fdisk_script **script)
+{
+        if (*script)
+                fdisk_unref_script(*script);
 }
 
 static void table_unref_p(struct fdisk_table **table)
@@ -94,15 +101,52 @@ static int read_rows(struct fdisk_context *context, struct gpt_table *t, struct 
         return r;
 }
 
-/* Where a new table's room would begin and end: behind 32 sectors' worth of entries at either side.
- */
+/* Sectors of one table's entries. */
+static uint64_t entry_sectors(uint64_t sector_size)
+{
+        return DIV_ROUND_UP(GPT_ENTRIES_MAX * 128, sector_size);
+}
+
+/* A new table's room begins and ends behind the entries at either side. */
 static void describe_room(struct fdisk_context *context, struct gpt_table *t)
 {
-        uint64_t entries = DIV_ROUND_UP(GPT_ENTRIES_MAX * 128, t->sector_size);
+        uint64_t entries = entry_sectors(t->sector_size);
         uint64_t total = fdisk_get_nsectors(context);
 
-        t->first = 2 + entries;
-        t->last = total > 2 * entries + 3 ? total - entries - 2 : t->first;
+        t->disk_sectors = total;
+        t->first = t->new_first = 2 + entries;
+        t->last = t->new_last = total > 2 * entries + 3 ? total - entries - 2 : t->first;
+}
+
+/* Sector of the backup header, as the table says; 0: not known. */
+static uint64_t backup_sector(struct fdisk_context *context)
+{
+        struct fdisk_labelitem *item = fdisk_new_labelitem();
+        uint64_t sector = 0;
+
+        if (item && fdisk_get_disklabel_item(context, GPT_LABELITEM_ALTLBA, item) == 0)
+                fdisk_labelitem_get_data_u64(item, &sector);
+        fdisk_unref_labelitem(item);
+        return sector;
+}
+
+/* An existing table says itself what is usable. When the disk has grown, writing moves the backup
+ * to the new end, and all before it is usable. */
+static void read_room(struct fdisk_context *context, struct gpt_table *t)
+{
+        uint64_t backup = backup_sector(context), last = fdisk_get_last_lba(context);
+
+        t->first = fdisk_get_first_lba(context);
+        if (backup > 0 && backup < t->disk_sectors - 1)
+                t->old_last = last;
+        else
+                t->last = MIN(last, t->new_last);
+}
+
+static int read_table(struct fdisk_context *context, struct gpt_table *t, struct error *err)
+{
+        read_room(context, t);
+        return read_rows(context, t, err);
 }
 
 int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *ret,
@@ -118,7 +162,7 @@ int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *r
         describe_room(context, ret);
         ret->exists = fdisk_has_label(context);
         if (!ret->exists || fdisk_is_labeltype(context, FDISK_DISKLABEL_GPT))
-                return ret->exists ? read_rows(context, ret, err) : 0;
+                return ret->exists ? read_table(context, ret, err) : 0;
         copy(ret->foreign, sizeof(ret->foreign),
              fdisk_label_get_name(fdisk_get_label(context, NULL)));
         return 0;
@@ -211,6 +255,25 @@ static int change_rows(struct fdisk_context *context, const struct gpt_plan *pla
         return r;
 }
 
+/* With the room that was planned, which libfdisk would begin at 1 MiB. */
+static int create_table(struct fdisk_context *context, uint64_t sector_size, struct error *err)
+{
+        _cleanup_(script_unref_p) struct fdisk_script *script = fdisk_new_script(context);
+        char first[24];
+        int r;
+
+        if (!script)
+                return error_oom(err);
+        snprintf(first, sizeof(first), "%" PRIu64, 2 + entry_sectors(sector_size));
+        r = fdisk_script_set_header(script, "first-lba", first);
+        if (r == 0)
+                r = fdisk_set_script(context, script);
+        if (r == 0)
+                r = fdisk_create_disklabel(context, "gpt");
+        fdisk_set_script(context, NULL);
+        return failed(err, r, "new table");
+}
+
 int gpt_apply(int fd, const char *path, uint64_t sector_size, const struct gpt_plan *plan,
               struct error *err)
 {
@@ -219,7 +282,7 @@ int gpt_apply(int fd, const char *path, uint64_t sector_size, const struct gpt_p
 
         r = context_open(fd, path, sector_size, false, &context, err);
         if (r >= 0 && plan->wipe_table)
-                r = failed(err, fdisk_create_disklabel(context, "gpt"), "new table");
+                r = create_table(context, sector_size, err);
         if (r >= 0)
                 r = change_rows(context, plan, err);
         if (r >= 0)

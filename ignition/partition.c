@@ -259,7 +259,9 @@ static int partition_disk(struct agent *a, const struct disk *disk, struct error
 
 static const struct gpt_table blank = { .sector_size = 512,
                                         .first = 34,
-                                        .last = UINT64_C(1) << 40 };
+                                        .last = UINT64_C(1) << 40,
+                                        .new_first = 34,
+                                        .new_last = UINT64_C(1) << 40 };
 
 /* The kernel knows nothing of an image, and nobody uses it. */
 static int inspect_view(struct target *t, struct error *err)

@@ -21,7 +21,10 @@ struct gpt_table {
         bool exists;      /* else the disk has none */
         char foreign[16]; /* name of a table that is not GPT, which only wipeTable may replace */
         uint64_t sector_size;
-        uint64_t first, last; /* usable sectors, both included */
+        uint64_t first, last;         /* usable sectors, both included */
+        uint64_t new_first, new_last; /* those of a new table on this disk */
+        uint64_t old_last;            /* last before the disk grew; 0: it did not */
+        uint64_t disk_sectors;
         struct gpt_entry entries[GPT_ENTRIES_MAX];
         size_t count;
 };
@@ -38,6 +41,7 @@ enum gpt_action {
 
 struct gpt_operation {
         enum gpt_action action;
+        bool settled; /* is where the wish would have put it before the disk grew */
         const struct partition *wanted;
         struct gpt_entry before; /* KEEP, DELETE, REPLACE, RESIZE */
         struct gpt_entry after;  /* KEEP, CREATE, REPLACE, RESIZE */

@@ -7,6 +7,7 @@
 
 #include "io.h"
 #include "probe.h"
+#include "process.h"
 
 enum { PROBE_AMBIVALENT = -2, PROBE_NOTHING = 1 };
 
@@ -108,11 +109,22 @@ static int wipe_fd(int fd, struct error *err)
         return fsync(fd) < 0 ? error_errno(err, "sync") : 0;
 }
 
-int probe_wipe(const char *node, struct error *err)
+static int wipe_alone(const char *node, struct error *err)
 {
         _cleanup_close_ int fd = open(node, O_RDWR | O_EXCL | O_CLOEXEC);
 
         if (fd < 0)
                 return error_errno(err, "%s", node);
         return error_prefix(err, wipe_fd(fd, err), "%s", node);
+}
+
+/* Another thread's child with a copy of the descriptor would keep the device in use for mkfs. */
+int probe_wipe(const char *node, struct error *err)
+{
+        int r;
+
+        spawn_hold();
+        r = wipe_alone(node, err);
+        spawn_release();
+        return r;
 }

@@ -121,6 +121,16 @@ class Disks(unittest.TestCase):
         places = [[(p["start"], p["size"], p["type"]) for _, p in sorted(table.items())]
                   for table in (self.table(ours), self.written(theirs)[1])]
         self.assertEqual(places[0], places[1])
+        heads = [self.written(device)[0] for device in (ours, theirs)]
+        self.assertEqual(*([head["firstlba"], head["lastlba"]] for head in heads))
+
+    def test_small_alignment_is_written(self):
+        device = self.disk(64)
+        output("sgdisk", "--set-alignment=1", "--new=1:34:1000", device)
+        output("partx", "--update", device)
+        self.partitions(device, [{"number": 2, "sizeMiB": 8}, {"number": 1, "sizeMiB": 1, "wipePartitionEntry": True}])
+        self.assertEqual({n: (p["start"], p["size"]) for n, p in self.table(device).items()},
+                         {2: (34, 16384), 1: (16418, 2048)})
 
     def test_refusals(self):
         device = self.disk()

@@ -21,6 +21,9 @@ static struct gpt_table *disk_table(uint64_t sector_size)
                 .sector_size = sector_size,
                 .first = 34,
                 .last = DISK_MIB * per_mib - 34,
+                .new_first = 34,
+                .new_last = DISK_MIB * per_mib - 34,
+                .disk_sectors = DISK_MIB * per_mib,
                 .count = 2,
                 .entries = { { 1, per_mib, 100 * per_mib, GUID_1, ROOT_TYPE, "root" },
                              { 3, 201 * per_mib, 50 * per_mib, "", ROOT_TYPE, "data" } },
@@ -191,7 +194,8 @@ static void test_numbers_and_places(void **state _unused_)
         struct error err = {};
 
         assert_ok(plan_list(wishes, 2, false, table, &plan, &err), &err);
-        assert_place(&plan, 0, 2, 251 * SECTORS, 10 * SECTORS); /* 251…1024 is the largest block */
+        assert_place(&plan, 0, 2, 101 * SECTORS,
+                     10 * SECTORS); /* as if "data" were not there yet */
         assert_place(&plan, 1, 3, 201 * SECTORS, 50 * SECTORS);
         assert_int_equal(plan.operations[1].action, GPT_KEEP);
         gpt_plan_done(&plan);
