@@ -18,7 +18,8 @@ SKIPPED = 77
 
 def watch(program):
     done = subprocess.run([*VALGRIND, str(program)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=1800, cwd=slipway.PROJECT, check=False)
+                          timeout=1800, cwd=slipway.PROJECT, check=False,
+                          env={**os.environ, "SLIPWAY_VALGRIND": "1"})
     return program, done.returncode, done.stderr
 
 
