@@ -92,6 +92,13 @@ static inline void closedir_p(DIR **d)
 #define _cleanup_fclose_   _cleanup_(fclose_p)
 #define _cleanup_closedir_ _cleanup_(closedir_p)
 
+static inline bool memory_is_zero(const void *data, size_t size)
+{
+        const char *bytes = data;
+
+        return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
 static inline bool streq(const char *a, const char *b)
 {
         return strcmp(a, b) == 0;

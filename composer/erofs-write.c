@@ -115,11 +115,6 @@ struct writer {
         struct block_digests *digests; /* or NULL */
 };
 
-static bool is_zero(const uint8_t *block)
-{
-        return block[0] == 0 && memcmp(block, block + 1, EROFS_BLOCK_SIZE - 1) == 0;
-}
-
 static int write_run(const struct writer *w, const uint8_t *data, uint64_t size, uint64_t position,
                      struct error *err)
 {
@@ -138,11 +133,11 @@ static int write_blocks(const struct writer *w, const uint8_t *data, uint64_t si
         while (start < size) {
                 int r;
 
-                if (is_zero(data + start)) {
+                if (memory_is_zero(data + start, EROFS_BLOCK_SIZE)) {
                         start += EROFS_BLOCK_SIZE;
                         continue;
                 }
-                for (end = start; end < size && !is_zero(data + end);)
+                for (end = start; end < size && !memory_is_zero(data + end, EROFS_BLOCK_SIZE);)
                         end += EROFS_BLOCK_SIZE;
                 r = write_run(w, data + start, end - start, position + start, err);
                 if (r < 0)

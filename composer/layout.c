@@ -43,16 +43,6 @@ static const struct {
         { PARTITION_USR_VERITY_SIG, 'B', NULL, "usr-verity-sig-B", ATTRIBUTE_READ_ONLY },
 };
 
-static bool is_zero(const void *data, size_t size)
-{
-        const uint8_t *bytes = data;
-
-        for (size_t i = 0; i < size; i++)
-                if (bytes[i] != 0)
-                        return false;
-        return true;
-}
-
 static uint64_t partition_size(const struct manifest *m, enum partition_role role)
 {
         const struct partitions_config *c = &m->partitions;
@@ -139,7 +129,7 @@ static int plan_partition(const struct manifest *m, const struct layout_contents
         r = set_label(p, empty ? "_empty" : rows[i].label, p->slot == 'A' ? m->version : "", err);
         if (r < 0)
                 return r;
-        if (!is_zero(&c->root_hash, sizeof(c->root_hash)))
+        if (!memory_is_zero(&c->root_hash, sizeof(c->root_hash)))
                 derive_uuid(&c->root_hash, rows[i].seed, &p->uuid);
         if (empty)
                 return 0;
@@ -186,7 +176,7 @@ int layout_plan(const struct manifest *m, const struct layout_contents *contents
         r = plan_disk(m, at, &l, err);
         if (r < 0)
                 return r;
-        if (!is_zero(&contents->root_hash, sizeof(contents->root_hash))) {
+        if (!memory_is_zero(&contents->root_hash, sizeof(contents->root_hash))) {
                 derive_uuid(&contents->root_hash, "disk", &l.disk_uuid);
                 gpt_uuids_from_root_hash(&contents->root_hash, &l.partitions[1].uuid,
                                          &l.partitions[2].uuid);

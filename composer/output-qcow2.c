@@ -126,11 +126,6 @@ static int read_clusters(const struct writer *w, uint64_t first, uint64_t n, uin
         return got < size ? error_set(err, -ENODATA, "the disk ends early") : 0;
 }
 
-static bool is_zero(const uint8_t *cluster)
-{
-        return cluster[0] == 0 && memcmp(cluster, cluster + 1, CLUSTER_SIZE - 1) == 0;
-}
-
 /* Looks at the clusters from `first` up to the disk's `end` (bytes). */
 static int find_in(struct writer *w, uint64_t first, uint64_t end, struct error *err)
 {
@@ -148,7 +143,8 @@ static int find_in(struct writer *w, uint64_t first, uint64_t end, struct error 
                 for (uint64_t i = 0; r >= 0 && i < n; i++) {
                         bool zero = known ? block_digests_zero(w->known->digests, block,
                                                                CLUSTER_SIZE / BLOCK_SIZE)
-                                          : is_zero(w->pieces[0].buffer + i * CLUSTER_SIZE);
+                                          : memory_is_zero(w->pieces[0].buffer + i * CLUSTER_SIZE,
+                                                           CLUSTER_SIZE);
 
                         if (!zero)
                                 r = add_data(w, first + i, err);

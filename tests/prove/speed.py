@@ -44,6 +44,15 @@ def touch_layer(place, number):
     (place / "layers/base/files/usr/share/speed-proof").write_text(f"change {number}\n")
 
 
+def packages_only(cache, into):
+    """A cache that has what was downloaded, and nothing that was made of it."""
+    into.mkdir()
+    for name in ("packages", "metadata", "solv"):
+        shutil.copytree(cache / name, into / name, copy_function=shutil.copy2)
+    slipway.give_to_user(into)
+    return into
+
+
 def measure(scratch):
     place = slipway.reachable_copy(scratch / "place")
     slipway.real_image()
@@ -58,19 +67,20 @@ def measure(scratch):
         run = scratch / str(number)
         run.mkdir()
         slipway.give_to_user(run)
+        own = packages_only(cache, run / "cache")
         settle()
         figures["Y"].append(yardstick(packages, run / "unpacked"))
-        result = build(place, run, cache)
+        result = build(place, run, own)
         figures["cold"].append(result.seconds)
         peak = max(peak, result.peak_kib)
         steps = result.answer["seconds"]
-        unchanged = build(place, run, cache)
+        unchanged = build(place, run, own)
         if not unchanged.answer["unchanged"]:
             raise SystemExit("an unchanged build was not recognised")
         figures["unchanged"].append(unchanged.seconds)
         touch_layer(place, number)
-        figures["one file"].append(build(place, run, cache).seconds)
-    return figures, peak, steps, build(place, run, cache)
+        figures["one file"].append(build(place, run, own).seconds)
+    return figures, peak, steps, build(place, run, own)
 
 
 def main():
