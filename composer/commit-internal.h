@@ -11,6 +11,7 @@
 #undef MIN /* ours evaluate their arguments once */
 #undef MAX
 
+#include "background.h"
 #include "commit.h"
 
 enum { COMMIT_DEPTH_MAX = TREE_PATH_MAX / 2 };
@@ -18,7 +19,9 @@ enum { COMMIT_DEPTH_MAX = TREE_PATH_MAX / 2 };
 struct repo {
         OstreeRepo *ostree;
         int fd;
+        int unsynced_fd; /* while there is a transaction, see commit-unsynced.c */
         bool in_transaction;
+        struct background *behind;
         pthread_mutex_t refs_lock;
 };
 
@@ -45,6 +48,12 @@ int object_write_metadata(struct repo *repo, OstreeObjectType type, GVariant *va
                           struct sha256 *ret, struct error *err) _must_check_;
 int object_load(struct repo *repo, OstreeObjectType type, const struct sha256 *object,
                 GVariant **ret, struct error *err) _must_check_;
+
+/* Around the writing of objects: notes in the repository that some are not on disk yet, and when
+ * the note of an earlier boot is found, first removes the objects that did not get there. */
+int unsynced_begin(struct repo *repo, struct error *err) _must_check_;
+/* All is on disk (`synced`), or this writer gives up. */
+void unsynced_end(struct repo *repo, bool synced);
 
 /* The root directory's objects of a commit. */
 int commit_root(struct repo *repo, const struct sha256 *commit, struct directory *ret,

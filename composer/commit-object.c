@@ -248,24 +248,6 @@ int repo_write_content(struct repo *repo, struct tree_inode *inode, repo_read_fn
         return 0;
 }
 
-/* Opens an object through libostree, which finds it in the staging directory as well. */
-static int open_staged(struct repo *repo, const char *name, struct error *err)
-{
-        g_autoptr(GInputStream) input = NULL;
-        g_autoptr(GError) error = NULL;
-        int fd;
-
-        if (!ostree_repo_load_file(repo->ostree, name, &input, NULL, NULL, NULL, &error))
-                return gerror_set(err, error);
-        if (!input || !G_IS_FILE_DESCRIPTOR_BASED(input))
-                return error_set(err, -EBADMSG, "object %s is not a regular file", name);
-        fd = fcntl(g_file_descriptor_based_get_fd(G_FILE_DESCRIPTOR_BASED(input)), F_DUPFD_CLOEXEC,
-                   3);
-        if (fd < 0)
-                return error_errno(err, "object %s", name);
-        return fd;
-}
-
 static int open_object(void *userdata, const struct sha256 *object, struct error *err)
 {
         struct repo *repo = userdata;
@@ -275,8 +257,6 @@ static int open_object(void *userdata, const struct sha256 *object, struct error
         sha256_hex(object, name);
         snprintf(path, sizeof(path), "objects/%.2s/%s.file", name, name + 2);
         fd = openat(repo->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT)
-                return open_staged(repo, name, err);
         if (fd < 0)
                 return error_errno(err, "object %s", name);
         return fd;

@@ -5,11 +5,12 @@
  * "(uuua(ayay))", "(a{sv}aya(say)sstayay)"): the tree is already what a mutable tree would be, so
  * nothing is converted twice.
  *
- * Durability. libostree's own syncing (each directory and each ref) is off. repo_end() syncs the
- * file system once before the staged objects get their final places and the refs are written, and
- * once after. So a ref that survives a power cut never names an object that did not; what can
- * happen between the two syncs is an empty ref, which repo_resolve() refuses and importing
- * replaces. A build that is killed leaves a staging directory that the next one continues. */
+ * Durability. libostree's own syncing (each directory and each ref) is off, and objects get their
+ * final places at once. repo_end() syncs the file system once before the refs are written, and once
+ * after. So a ref that survives a power cut never names an object that did not; what can happen
+ * between the two syncs is an empty ref, which repo_resolve() refuses and importing replaces. What
+ * a power cut leaves of objects before that is found by commit-unsynced.c; after a mere kill they
+ * are whole. */
 
 #include <assert.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ int repo_open(const char *path, bool create, struct repo **ret, struct error *er
 
         if (!repo)
                 return error_oom(err);
-        repo->fd = -1;
+        repo->fd = repo->unsynced_fd = -1;
         pthread_mutex_init(&repo->refs_lock, NULL);
         if (create)
                 r = create_at(path, err);
@@ -87,6 +88,7 @@ void repo_free(struct repo *repo)
 {
         if (!repo)
                 return;
+        background_free(repo->behind); /* waits for what is under way */
         repo_abort(repo);
         g_clear_object(&repo->ostree);
         close_p(&repo->fd);
@@ -98,23 +100,38 @@ void repo_free(struct repo *repo)
 
 /* libostree looks into each staging directory, which another build may remove meanwhile: then it is
  * asked again. */
-int repo_begin(struct repo *repo, struct error *err)
+static int prepare(struct repo *repo, struct error *err)
 {
         g_autoptr(GError) error = NULL;
 
-        if (repo->in_transaction)
-                return error_set(err, -EBUSY, "repository: a transaction is open already");
         for (unsigned i = 0; i < BEGIN_TRIES; i++) {
                 g_clear_error(&error);
-                if (ostree_repo_prepare_transaction(repo->ostree, NULL, NULL, &error)) {
-                        repo->in_transaction = true;
+                if (ostree_repo_prepare_transaction(repo->ostree, NULL, NULL, &error))
                         return 0;
-                }
                 ostree_repo_abort_transaction(repo->ostree, NULL, NULL);
                 if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
                         break;
         }
-        return error_prefix(err, gerror_set(err, error), "repository: begin");
+        return gerror_set(err, error);
+}
+
+int repo_begin(struct repo *repo, struct error *err)
+{
+        int r = repo_wait(repo, err);
+
+        if (r < 0)
+                return r;
+        if (repo->in_transaction)
+                return error_set(err, -EBUSY, "repository: a transaction is open already");
+        r = unsynced_begin(repo, err);
+        if (r == 0)
+                r = prepare(repo, err);
+        if (r < 0) {
+                unsynced_end(repo, false);
+                return error_prefix(err, r, "repository: begin");
+        }
+        repo->in_transaction = true;
+        return 0;
 }
 
 int repo_end(struct repo *repo, struct error *err)
@@ -128,7 +145,25 @@ int repo_end(struct repo *repo, struct error *err)
         repo->in_transaction = false;
         if (syncfs(repo->fd) < 0)
                 return error_errno(err, "repository: sync");
+        unsynced_end(repo, true);
         return 0;
+}
+
+static int end_job(void *job, struct error *err)
+{
+        return repo_end(job, err);
+}
+
+int repo_end_behind(struct repo *repo, struct error *err)
+{
+        int r = repo->behind ? 0 : background_new(&repo->behind, err);
+
+        return r < 0 ? r : background_start(repo->behind, end_job, repo, err);
+}
+
+int repo_wait(struct repo *repo, struct error *err)
+{
+        return repo->behind ? background_wait(repo->behind, err) : 0;
 }
 
 void repo_abort(struct repo *repo)
@@ -136,6 +171,7 @@ void repo_abort(struct repo *repo)
         if (repo->in_transaction)
                 ostree_repo_abort_transaction(repo->ostree, NULL, NULL);
         repo->in_transaction = false;
+        unsynced_end(repo, false);
 }
 
 /* ---- writing a commit ---- */

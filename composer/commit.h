@@ -15,11 +15,15 @@ void repo_free(struct repo *repo);
 DEFINE_CLEANUP(struct repo, repo_free)
 #define _cleanup_repo_ _cleanup_(repo_free_p)
 
-/* A transaction: objects become durable and refs visible at repo_end(); repo_abort() forgets refs
- * and staged objects. At most one at a time per struct repo. */
+/* A transaction: objects become durable and refs visible at repo_end(); repo_abort() forgets refs.
+ * At most one at a time per struct repo. */
 int repo_begin(struct repo *repo, struct error *err) _must_check_;
 int repo_end(struct repo *repo, struct error *err) _must_check_;
 void repo_abort(struct repo *repo);
+/* repo_end() on a thread of its own, as it waits for the disk most of the time. Until repo_wait()
+ * or repo_begin(), which give its result, the repository does nothing but open contents. */
+int repo_end_behind(struct repo *repo, struct error *err) _must_check_;
+int repo_wait(struct repo *repo, struct error *err) _must_check_;
 
 /* Reads up to size bytes; returns the number (0 at the end) or a negative errno. */
 typedef ssize_t (*repo_read_fn)(void *userdata, void *data, size_t size, struct error *err);

@@ -54,7 +54,8 @@ struct run {
         struct block_digests usr_digests;
         struct known_blocks usr; /* on the disk */
         struct lock lock;
-        struct sha256 root; /* identity of the committed tree */
+        struct package_trees trees; /* from import to merge */
+        struct sha256 root;         /* identity of the committed tree */
 };
 
 const char *step_name(enum step step)
@@ -161,12 +162,15 @@ static int step_fetch(struct run *run, struct error *err)
 
 static int step_import(struct run *run, struct error *err)
 {
-        return packages_import(run->w, &run->c->packages, err);
+        return packages_import(run->w, &run->c->packages, &run->trees, err);
 }
 
 static int step_merge(struct run *run, struct error *err)
 {
-        return tree_merge(run->w, run->m, &run->c->packages, &run->lock, &run->c->merge, err);
+        int r = tree_merge(run->w, run->m, &run->trees, &run->lock, &run->c->merge, err);
+
+        package_trees_done(&run->trees);
+        return r;
 }
 
 static int step_commit(struct run *run, struct error *err)
@@ -610,6 +614,7 @@ static void run_done(struct run *run)
         drop_working_files(run);
         block_digests_done(&run->usr_digests);
         erofs_plan_free(run->plan);
+        package_trees_done(&run->trees);
         lock_done(&run->lock);
 }
 
@@ -644,6 +649,8 @@ int compose(const struct workdir *w, const struct manifest *m,
         r = lock_output(&run, err);
         if (r >= 0)
                 r = run_steps(&run, err);
+        if (r >= 0 && w->repo)
+                r = repo_wait(w->repo, err); /* of a build that ends with the import */
         if (r < 0)
                 return error_prefix(err, r, "image '%s'", m->name);
         *ret = TAKE_STRUCT(c);

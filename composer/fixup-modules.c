@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The index of kernel modules (modules.dep.bin and so on). libkmod reads it but has no function to
- * write it, so the builder's own depmod does, on a directory of symlinks to the modules' contents
- * in the repository: nothing is copied, and nothing of the image is executed. The modules are
- * compressed, which makes this the slowest fix-up, so the result is kept in the cache under the
- * digest of everything that went in. */
+ * write it, so the builder's own depmod does, on a directory that stands in for the image's:
+ * nothing of the image is executed. Unpacking the modules is most of depmod's time, and it has one
+ * thread, so we unpack them for it. What it finds is kept in the cache under the digest of
+ * everything that went in. */
 
 #include <fcntl.h>
 
+#include "compress.h"
 #include "derived.h"
 #include "fixup.h"
 #include "io.h"
 #include "kmodules.h"
+#include "parallel.h"
 #include "process.h"
 #include "scratch.h"
 #include "strv.h"
@@ -21,54 +23,101 @@ enum { INDEX_MAX = 64 * 1024 * 1024 };
 struct module_index {
         struct fixup_context *c;
         const struct tree_node *modules; /* /usr/lib/modules/VERSION */
+        const struct tree_node **inputs; /* of depmod, below it */
         struct scratch scratch;          /* directory that depmod works on */
 };
 
 static void module_index_done(struct module_index *m)
 {
         scratch_done(&m->scratch);
+        free(m->inputs);
 }
 
 /* ---- the directory for depmod ---- */
 
-/* A file that depmod will open: a link to the content where it is, or a copy of one in memory. */
-static int place_file(const struct module_index *m, const struct tree_inode *inode,
-                      const char *path, struct error *err)
+static bool is_module(const struct tree_node *node)
 {
-        _cleanup_content_ struct content content = CONTENT_NULL;
+        return strstr(node->name, ".ko") != NULL;
+}
+
+/* A file that depmod reads as it is: a link to the content where it is, or a copy of one in memory.
+ */
+static int place_plain(const struct content *content, const char *path, struct error *err)
+{
         _cleanup_free_ char *real = NULL;
         char link[64];
-        int r = content_open(inode, m->c->store, &content, err);
+        int r;
 
-        if (r < 0)
-                return r;
-        if (content.fd < 0)
-                return file_write(AT_FDCWD, path, content.data, (size_t)content.size, 0644, err);
-        snprintf(link, sizeof(link), "/proc/self/fd/%d", content.fd);
+        if (content->fd < 0)
+                return file_write(AT_FDCWD, path, content->data, (size_t)content->size, 0644, err);
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", content->fd);
         r = path_readlink(AT_FDCWD, link, &real, err);
         if (r < 0)
                 return r;
         return symlink(real, path) < 0 ? error_errno(err, "symlink '%s'", path) : 0;
 }
 
-static int place_tree(const struct module_index *m, struct error *err)
+/* The bytes of a compressed module under its name: libkmod looks at what a file begins with. */
+static int place_unpacked(const struct module_index *m, const struct tree_inode *inode,
+                          const char *path, struct error *err)
 {
+        _cleanup_free_ char *packed = NULL, *plain = NULL;
+        _cleanup_close_ int fd = -1;
+        size_t packed_size, size;
+        int r = content_load(inode, m->c->store, MODULE_SIZE_MAX, &packed, &packed_size, err);
+
+        if (r == 0)
+                r = decompress(path, packed, packed_size, MODULE_SIZE_MAX, &plain, &size, err);
+        if (r < 0)
+                return r;
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        return fd < 0 ? error_errno(err, "%s", path) : io_write(fd, plain, size, err);
+}
+
+static int place_file(void *context, size_t index, struct error *err)
+{
+        const struct module_index *m = context;
+        const struct tree_node *node = m->inputs[index];
+        _cleanup_content_ struct content content = CONTENT_NULL;
+        char inside[TREE_PATH_MAX];
+        _cleanup_free_ char *path =
+                string_format("%s%s", m->scratch.path, tree_path(node, inside));
+        int r;
+
+        if (!path)
+                return error_oom(err);
+        if (is_module(node) && compressed_suffix(node->name))
+                return place_unpacked(m, node->inode, path, err);
+        r = content_open(node->inode, m->c->store, &content, err);
+        return r < 0 ? r : place_plain(&content, path, err);
+}
+
+/* Directories now, files side by side. */
+static int place_tree(struct module_index *m, struct error *err)
+{
+        size_t count = 0;
+        int r = 0;
+
+        TREE_FOREACH (node, (struct tree_node *)m->modules)
+                count++;
+        m->inputs = calloc(count, sizeof(*m->inputs));
+        if (!m->inputs)
+                return error_oom(err);
+        count = 0;
         TREE_FOREACH (node, (struct tree_node *)m->modules) {
                 char inside[TREE_PATH_MAX];
                 _cleanup_free_ char *path = NULL;
-                int r = 0;
 
+                if (kmodules_input(node))
+                        m->inputs[count++] = node;
+                if (!S_ISDIR(node->inode->mode))
+                        continue;
                 path = string_format("%s%s", m->scratch.path, tree_path(node, inside));
-                if (!path)
-                        return error_oom(err);
-                if (S_ISDIR(node->inode->mode))
-                        r = path_mkdirs(AT_FDCWD, path, 0755, err);
-                else if (kmodules_input(node))
-                        r = place_file(m, node->inode, path, err);
+                r = path ? path_mkdirs(AT_FDCWD, path, 0755, err) : error_oom(err);
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return parallel_for(count, m->c->w->threads, place_file, m, err);
 }
 
 /* Newer builds of depmod look below usr/lib, older ones below lib. */

@@ -20,13 +20,27 @@
 /* The newest date the commit's readers handle: the year 9999. */
 #define TIMESTAMP_MAX 253402300799ULL
 
+/* A package to import, or to load if it is there already. */
+struct task {
+        struct package_tree *result;
+        bool known;
+};
+
 struct import {
         const struct workdir *w;
-        const struct package **pending; /* largest first */
+        struct task *tasks; /* those to import first, the largest in front */
         size_t count;
-        uint64_t total;
+        uint64_t total; /* bytes to import */
         atomic_uint_fast64_t done;
 };
+
+void package_trees_done(struct package_trees *trees)
+{
+        for (size_t i = 0; i < trees->count; i++)
+                tree_free(trees->items[i].tree);
+        free(trees->items);
+        *trees = (struct package_trees){};
+}
 
 /* A ref's component holds letters, digits, '-' and '.', the latter two not in front. Every other
  * byte becomes "_XX", so different strings stay different. */
@@ -113,7 +127,8 @@ static int commit_package(struct repo *repo, const struct package *p, struct tre
         return repo_commit_tree(repo, tree, ref, &info, NULL, NULL, err);
 }
 
-static int import_package(const struct workdir *w, const struct package *p, struct error *err)
+static int import_package(const struct workdir *w, const struct package *p, struct tree **ret,
+                          struct error *err)
 {
         _cleanup_tree_ struct tree *tree = NULL;
         _cleanup_close_ int fd = open_deb(w, p, err);
@@ -123,71 +138,105 @@ static int import_package(const struct workdir *w, const struct package *p, stru
         if (fd < 0)
                 return fd;
         r = deb_read(fd, store_content, w->repo, &tree, &newest, err);
-        if (r < 0)
-                return r;
-        return commit_package(w->repo, p, tree, newest, err);
+        if (r == 0)
+                r = commit_package(w->repo, p, tree, newest, err);
+        if (r == 0)
+                *ret = TAKE_PTR(tree);
+        return r;
+}
+
+static int load_package(const struct workdir *w, const struct package *p, struct tree **ret,
+                        struct error *err)
+{
+        _cleanup_free_ char *ref = package_ref(p);
+
+        return ref ? repo_load_tree(w->repo, ref, ret, err) : error_oom(err);
 }
 
 static int import_one(void *context, size_t index, struct error *err)
 {
         struct import *import = context;
-        const struct package *p = import->pending[index];
+        const struct task *task = &import->tasks[index];
+        const struct package *p = task->result->package;
         uint64_t done;
         int r;
 
-        r = import_package(import->w, p, err);
+        r = task->known ? load_package(import->w, p, &task->result->tree, err)
+                        : import_package(import->w, p, &task->result->tree, err);
         if (r < 0)
                 return error_prefix(err, r, "package '%s' %s", p->name, p->version);
+        if (task->known)
+                return 0;
         done = atomic_fetch_add(&import->done, p->size) + p->size;
         workdir_progress(import->w, STEP_IMPORT, done, import->total);
         return 0;
 }
 
-static int compare_size(const void *a, const void *b)
+static int compare_tasks(const void *a, const void *b)
 {
-        const struct package *p = *(const struct package *const *)a;
-        const struct package *q = *(const struct package *const *)b;
+        const struct task *s = a, *t = b;
+        const struct package *p = s->result->package, *q = t->result->package;
 
+        if (s->known != t->known)
+                return s->known ? 1 : -1;
         if (p->size != q->size)
                 return p->size > q->size ? -1 : 1;
         return strcmp(p->name, q->name);
 }
 
-static int find_pending(struct import *import, const struct package_set *set, struct error *err)
+static int find_tasks(struct import *import, struct package_trees *trees, struct error *err)
 {
-        for (size_t i = 0; i < set->count; i++) {
-                const struct package *p = &set->items[i];
+        for (size_t i = 0; i < trees->count; i++) {
+                const struct package *p = trees->items[i].package;
                 _cleanup_free_ char *ref = package_ref(p);
+                struct task *task = &import->tasks[i];
 
                 if (!ref)
                         return error_oom(err);
-                if (is_imported(import->w->repo, p, ref))
-                        continue;
-                import->pending[import->count++] = p;
-                import->total += p->size;
+                *task = (struct task){ &trees->items[i], is_imported(import->w->repo, p, ref) };
+                import->total += task->known ? 0 : p->size;
         }
-        qsort(import->pending, import->count, sizeof(import->pending[0]), compare_size);
+        qsort(import->tasks, trees->count, sizeof(import->tasks[0]), compare_tasks);
         return 0;
 }
 
-int packages_import(const struct workdir *w, const struct package_set *set, struct error *err)
+/* All imports are one transaction; there is none when nothing is to be imported. */
+static int run_tasks(struct import *import, struct error *err)
 {
-        _cleanup_free_ const struct package **pending = calloc(set->count + 1, sizeof(*pending));
-        struct import import = { .w = w, .pending = pending };
+        struct repo *repo = import->w->repo;
+        bool all_known = import->count == 0 || import->tasks[0].known;
+        int r = all_known ? 0 : repo_begin(repo, err);
+
+        if (r < 0)
+                return r;
+        r = parallel_for(import->count, import->w->threads, import_one, import, err);
+        if (all_known)
+                return r;
+        if (r == 0)
+                r = repo_end_behind(repo, err);
+        if (r < 0)
+                repo_abort(repo);
+        return r;
+}
+
+int packages_import(const struct workdir *w, const struct package_set *set,
+                    struct package_trees *ret, struct error *err)
+{
+        _cleanup_package_trees_ struct package_trees trees = {};
+        _cleanup_free_ struct task *tasks = calloc(set->count + 1, sizeof(*tasks));
+        struct import import = { .w = w, .tasks = tasks, .count = set->count };
         int r;
 
-        if (!pending)
+        trees.items = calloc(set->count + 1, sizeof(*trees.items));
+        if (!tasks || !trees.items)
                 return error_oom(err);
-        r = find_pending(&import, set, err);
-        if (r < 0 || import.count == 0)
-                return r;
-        r = repo_begin(w->repo, err);
-        if (r < 0)
-                return r;
-        r = parallel_for(import.count, w->threads, import_one, &import, err);
+        trees.count = set->count;
+        for (size_t i = 0; i < set->count; i++)
+                trees.items[i].package = &set->items[i];
+        r = find_tasks(&import, &trees, err);
         if (r == 0)
-                r = repo_end(w->repo, err);
-        if (r < 0)
-                repo_abort(w->repo);
+                r = run_tasks(&import, err);
+        if (r == 0)
+                *ret = TAKE_STRUCT(trees);
         return r;
 }

@@ -27,7 +27,6 @@
 
 enum {
         INDEX_SIZE_MAX = 64 * 1024 * 1024,
-        MODULE_SIZE_MAX = 128 * 1024 * 1024,
         PACKED_MAX = 1024 * 1024 * 1024,
 };
 

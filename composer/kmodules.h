@@ -7,6 +7,8 @@
 
 #include "tree.h"
 
+enum { MODULE_SIZE_MAX = 128 * 1024 * 1024 }; /* of one module, unpacked */
+
 /* The module files (paths below directory, e.g. "kernel/drivers/block/virtio_blk.ko.xz", sorted)
  * that the named modules need, themselves and soft dependencies included. Names may be aliases. A
  * module built into the kernel needs none. -ENOENT for a name that the kernel does not have. */

@@ -24,6 +24,19 @@ struct package_set {
 void package_set_done(struct package_set *set);
 #define _cleanup_package_set_ _cleanup_(package_set_done)
 
+/* A package with its tree in the repository: /data (the files, as in the package) and /control
+ * (control, scripts, conffiles …). */
+struct package_tree {
+        const struct package *package;
+        struct tree *tree;
+};
+struct package_trees {
+        struct package_tree *items; /* in the order of the set */
+        size_t count;
+};
+void package_trees_done(struct package_trees *trees);
+#define _cleanup_package_trees_ _cleanup_(package_trees_done)
+
 /* resolve.c: reads and verifies repository metadata, solves for all layers' packages. */
 int packages_resolve(const struct workdir *w, const struct manifest *m, struct package_set *ret,
                      struct error *err) _must_check_;
@@ -33,11 +46,11 @@ int packages_fetch(const struct workdir *w, const struct package_set *set,
                    struct error *err) _must_check_;
 /* import.c: every package not yet in the repository becomes a commit with ref
  * pkg/deb/<name>/<version>/<arch> (characters a ref cannot hold are escaped), in parallel, largest
- * first. The commit's tree: /data (the files, as in the package) and /control (control, scripts,
- * conffiles …). Its metadata "slipway.sha256" names the .deb; a ref whose .deb differs is imported
- * again. */
+ * first; the others are loaded. The commit's metadata "slipway.sha256" names the .deb; a ref whose
+ * .deb differs is imported again. The transaction may end behind the caller's back: see
+ * repo_end_behind(). The trees refer to the set's packages. */
 int packages_import(const struct workdir *w, const struct package_set *set,
-                    struct error *err) _must_check_;
+                    struct package_trees *ret, struct error *err) _must_check_;
 /* The ref of a package; caller frees. NULL: out of memory. */
 char *package_ref(const struct package *p);
 

@@ -7,12 +7,6 @@
 
 #include "merge.h"
 
-/* A package with its imported tree: /data and /control. */
-struct package_tree {
-        const struct package *package;
-        struct tree *tree;
-};
-
 /* A file of other packages that goes elsewhere because `package` wants its path. */
 struct diversion {
         char *package, *path, *target; /* paths of the image */

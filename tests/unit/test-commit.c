@@ -3,10 +3,12 @@
 /* commit.c against a real repository, with the `ostree` program as the referee: what we write must
  * satisfy its fsck, and what it shows must be what we put in. */
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "commit.h"
+#include "io.h"
 #include "process.h"
 #include "test.h"
 
@@ -72,14 +74,20 @@ static struct tree *sample_tree(struct fixture *f)
         return tree;
 }
 
-static void commit_sample(struct fixture *f, struct tree *tree, const char *ref,
-                          struct sha256 *ret_commit, struct sha256 *ret_root)
+static void write_sample(struct fixture *f, struct tree *tree, const char *ref,
+                         struct sha256 *ret_commit, struct sha256 *ret_root)
 {
         const char *keys[] = { "slipway.sha256", "abc", "version", "1.2", NULL };
         struct commit_info info = { .subject = "sample", .timestamp = 1000, .keys = keys };
 
-        OK(repo_begin(f->repo, &f->err));
         OK(repo_commit_tree(f->repo, tree, ref, &info, ret_commit, ret_root, &f->err));
+}
+
+static void commit_sample(struct fixture *f, struct tree *tree, const char *ref,
+                          struct sha256 *ret_commit, struct sha256 *ret_root)
+{
+        OK(repo_begin(f->repo, &f->err));
+        write_sample(f, tree, ref, ret_commit, ret_root);
         OK(repo_end(f->repo, &f->err));
 }
 
@@ -309,6 +317,74 @@ static void test_two_builds(void **state)
         assert_true(streq(refs, "a\nb\n") || streq(refs, "b\na\n"));
 }
 
+/* ---- power cuts ---- */
+
+static const char marker[] = "slipway-unsynced";
+
+static char *read_marker(struct fixture *f)
+{
+        _cleanup_close_ int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char *text;
+
+        OK(file_read(fd, marker, 128, &text, NULL, &f->err));
+        return text;
+}
+
+/* Commits without an end, loses an object's bytes, and has the note say it was in another boot. */
+static void cut_power(struct fixture *f, struct tree *tree, const char *boot)
+{
+        _cleanup_close_ int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char hex[SHA256_HEX_SIZE], object[128];
+        struct sha256 commit, root;
+
+        OK(repo_begin(f->repo, &f->err));
+        write_sample(f, tree, "a", &commit, &root);
+        repo_abort(f->repo);
+        sha256_hex(&tree_lookup(tree, "/usr/bin/su")->inode->object, hex);
+        snprintf(object, sizeof(object), "objects/%.2s/%s.file", hex, hex + 2);
+        assert_int_equal(faccessat(fd, object, F_OK, 0), 0);
+        OK(file_write(fd, object, "", 0, 0644, &f->err));
+        OK(file_write(fd, marker, boot, strlen(boot), 0644, &f->err));
+}
+
+/* What the next boot's first writer finds broken is written again. */
+static void test_power_cut(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_tree_ struct tree *first = sample_tree(f), *second = sample_tree(f);
+        _cleanup_free_ char *during = NULL, *after = NULL, *fsck = NULL;
+        struct sha256 commit, root;
+
+        cut_power(f, first, "00000000-0000-0000-0000-000000000000\n");
+        OK(repo_begin(f->repo, &f->err));
+        during = read_marker(f);
+        assert_true(strlen(during) > 30 && during[0] != '0');
+        write_sample(f, second, "a", &commit, &root);
+        OK(repo_end_behind(f->repo, &f->err));
+        OK(repo_wait(f->repo, &f->err));
+        after = read_marker(f);
+        assert_string_equal(after, "");
+        fsck = ostree(f, "fsck", NULL, NULL, NULL);
+}
+
+/* The last writer to end says that all is on disk. */
+static void test_two_writers(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_repo_ struct repo *other = NULL;
+        _cleanup_free_ char *one_left = NULL, *none_left = NULL;
+
+        OK(repo_open(f->path, false, &other, &f->err));
+        OK(repo_begin(f->repo, &f->err));
+        OK(repo_begin(other, &f->err));
+        OK(repo_end(f->repo, &f->err));
+        one_left = read_marker(f);
+        assert_string_not_equal(one_left, "");
+        OK(repo_end(other, &f->err));
+        none_left = read_marker(f);
+        assert_string_equal(none_left, "");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -321,6 +397,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_two_builds, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_power_cut, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_two_writers, setup, teardown),
         };
 
         return test_run(tests);

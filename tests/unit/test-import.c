@@ -98,6 +98,15 @@ static char *ostree(struct fixture *f, const char *verb, const char *a, const ch
         return output;
 }
 
+/* The whole import, to its end. */
+static int import(const struct workdir *w, const struct package_set *set, struct error *err)
+{
+        _cleanup_package_trees_ struct package_trees trees = {};
+        int r = packages_import(w, set, &trees, err);
+
+        return r < 0 ? r : repo_wait(w->repo, err);
+}
+
 static void test_import(void **state)
 {
         struct fixture *f = *state;
@@ -108,7 +117,7 @@ static void test_import(void **state)
         add_package(f, "good-xz", "alpha", "1:1.0+b1~rc_2");
         add_package(f, "good-zst", "beta", "2");
         add_package(f, "good-xattr", "gamma", "3");
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         assert_int_equal(f->progress_done, f->progress_total);
         fsck = ostree(f, "fsck", NULL, NULL);
         ref = package_ref(&f->set.items[0]);
@@ -132,13 +141,13 @@ static void test_again(void **state)
         struct sha256 commit;
 
         add_package(f, "good-xz", "alpha", "1");
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         f->progress_total = 0;
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         assert_int_equal(f->progress_total, 0);
         package_set_done(&f->set);
         add_package(f, "good-gz", "alpha", "1");
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         assert_int_not_equal(f->progress_total, 0);
         ref = package_ref(&f->set.items[0]);
         OK(repo_resolve(f->w.repo, ref, &commit, &f->err));
@@ -154,14 +163,14 @@ static void test_bad_package(void **state)
 
         add_package(f, "good-xz", "alpha", "1");
         add_package(f, "should-fail-dotdot", "evil", "2");
-        assert_int_equal(packages_import(&f->w, &f->set, &f->err), -EINVAL);
+        assert_int_equal(import(&f->w, &f->set, &f->err), -EINVAL);
         assert_string_equal(f->err.message,
                             "package 'evil' 2: data.tar.gz: ./usr/../../etc/passwd: "
                             "the path has a component '..'");
         refs = ostree(f, "refs", NULL, NULL);
         assert_string_equal(refs, "");
         f->set.count--; /* the next build, without it, works */
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         f->set.count++;
 }
 
@@ -174,11 +183,11 @@ static void test_bad_cache(void **state)
         add_package(f, "good-none", "alpha", "1");
         cache_path(&f->set.items[0].sha256, path, sizeof(path));
         OK(file_write(f->w.cache_fd, path, "changed", 7, 0644, &f->err));
-        assert_int_equal(packages_import(&f->w, &f->set, &f->err), -EBADMSG);
+        assert_int_equal(import(&f->w, &f->set, &f->err), -EBADMSG);
         assert_non_null(strstr(f->err.message, "package 'alpha' 1: cache: packages/"));
         assert_non_null(strstr(f->err.message, "its sha256 is "));
         OK(path_remove_tree(f->w.cache_fd, path, &f->err));
-        assert_int_equal(packages_import(&f->w, &f->set, &f->err), -ENOENT);
+        assert_int_equal(import(&f->w, &f->set, &f->err), -ENOENT);
 }
 
 /* What a power cut can leave: a ref without content. */
@@ -189,11 +198,11 @@ static void test_empty_ref(void **state)
         struct sha256 commit;
 
         add_package(f, "good-xz", "alpha", "1");
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         ref = package_ref(&f->set.items[0]);
         assert_true(asprintf(&path, "repo/refs/heads/%s", ref) > 0);
         OK(file_write(f->w.cache_fd, path, "", 0, 0644, &f->err));
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         OK(repo_resolve(f->w.repo, ref, &commit, &f->err));
         fsck = ostree(f, "fsck", NULL, NULL);
 }
@@ -214,7 +223,7 @@ static void kill_import(struct fixture *f, useconds_t after)
                 w.progress = NULL;
                 if (repo_open(path, false, &w.repo, &err) < 0)
                         _exit(1);
-                _exit(packages_import(&w, &f->set, &err) < 0);
+                _exit(import(&w, &f->set, &err) < 0);
         }
         usleep(after);
         kill(child, SIGKILL);
@@ -231,7 +240,7 @@ static void test_killed(void **state)
         add_package(f, "good-zst", "gamma", "1");
         for (useconds_t after = 0; after < 20000; after += 2000)
                 kill_import(f, after);
-        OK(packages_import(&f->w, &f->set, &f->err));
+        OK(import(&f->w, &f->set, &f->err));
         fsck = ostree(f, "fsck", NULL, NULL);
 }
 
