@@ -103,8 +103,8 @@ static int recover(struct repo *repo, int fd, struct error *err)
 
 int unsynced_begin(struct repo *repo, struct error *err)
 {
-        _cleanup_close_ int fd = openat(repo->fd, unsynced_name,
-                                        O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+        _cleanup_close_ int fd =
+                openat(repo->fd, unsynced_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
         int r;
 
         if (fd < 0)

@@ -249,6 +249,36 @@ static int read_segment(struct reader *r, size_t index, struct error *err)
                  : malformed(err, "the interpreter's name has no end");
 }
 
+static bool is_code(const GElf_Shdr *section)
+{
+        return section->sh_type == SHT_RELA || section->sh_type == SHT_REL ||
+               (section->sh_type == SHT_PROGBITS && section->sh_flags & SHF_EXECINSTR);
+}
+
+void elf_clear_code(char *data, size_t size, size_t block)
+{
+        _cleanup_(elf_end_p) Elf *elf = NULL;
+        Elf_Scn *section = NULL;
+        GElf_Ehdr header;
+        GElf_Shdr s;
+
+        if (elf_version(EV_CURRENT) == EV_NONE)
+                return;
+        elf = elf_memory(data, size);
+        if (!elf || !gelf_getehdr(elf, &header) || header.e_type != ET_REL)
+                return;
+        while ((section = elf_nextscn(elf, section)) && gelf_getshdr(section, &s)) {
+                size_t start, end;
+
+                if (!is_code(&s) || s.sh_offset > size || s.sh_size > size - s.sh_offset)
+                        continue;
+                start = ROUND_UP(s.sh_offset, block);
+                end = (s.sh_offset + s.sh_size) / block * block;
+                if (start < end)
+                        memset(data + start, 0, end - start);
+        }
+}
+
 int elf_read(const void *data, size_t size, struct elf_info *ret, struct error *err)
 {
         _cleanup_(elf_end_p) Elf *elf = NULL;

@@ -38,5 +38,8 @@ int elf_read(const void *data, size_t size, struct elf_info *ret, struct error *
 /* The same for a regular file of a tree; other inodes are no ELF file. */
 int elf_load(const struct tree_inode *inode, const struct content_store *store,
              struct elf_info *ret, struct error *err) _must_check_;
+/* Clears the whole blocks inside a relocatable file's code and relocations, which are more than
+ * half of a kernel module. Any other file stays as it is. */
+void elf_clear_code(char *data, size_t size, size_t block);
 void elf_info_done(struct elf_info *info);
 #define _cleanup_elf_info_ _cleanup_(elf_info_done)

@@ -10,6 +10,7 @@
 
 #include "compress.h"
 #include "derived.h"
+#include "elf-file.h"
 #include "fixup.h"
 #include "io.h"
 #include "kmodules.h"
@@ -18,7 +19,7 @@
 #include "scratch.h"
 #include "strv.h"
 
-enum { INDEX_MAX = 64 * 1024 * 1024 };
+enum { INDEX_MAX = 64 * 1024 * 1024, BLOCK = 4096 };
 
 struct module_index {
         struct fixup_context *c;
@@ -57,7 +58,27 @@ static int place_plain(const struct content *content, const char *path, struct e
         return symlink(real, path) < 0 ? error_errno(err, "symlink '%s'", path) : 0;
 }
 
-/* The bytes of a compressed module under its name: libkmod looks at what a file begins with. */
+/* Zeros become holes, which cost no memory. */
+static int write_sparse(int fd, const char *data, size_t size, struct error *err)
+{
+        size_t done = 0;
+
+        while (done < size) {
+                size_t end = done;
+                int r;
+
+                while (end < size && !memory_is_zero(data + end, MIN(size - end, (size_t)BLOCK)))
+                        end += MIN(size - end, (size_t)BLOCK);
+                r = io_pwrite(fd, data + done, end - done, done, err);
+                if (r < 0)
+                        return r;
+                done = end + MIN(size - end, (size_t)BLOCK);
+        }
+        return ftruncate(fd, (off_t)size) < 0 ? error_errno(err, "truncate") : 0;
+}
+
+/* What depmod reads of a compressed module, under its name: libkmod looks at what a file begins
+ * with. */
 static int place_unpacked(const struct module_index *m, const struct tree_inode *inode,
                           const char *path, struct error *err)
 {
@@ -71,7 +92,10 @@ static int place_unpacked(const struct module_index *m, const struct tree_inode 
         if (r < 0)
                 return r;
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        return fd < 0 ? error_errno(err, "%s", path) : io_write(fd, plain, size, err);
+        if (fd < 0)
+                return error_errno(err, "%s", path);
+        elf_clear_code(plain, size, BLOCK);
+        return error_prefix(err, write_sparse(fd, plain, size, err), "%s", path);
 }
 
 static int place_file(void *context, size_t index, struct error *err)
@@ -80,8 +104,7 @@ static int place_file(void *context, size_t index, struct error *err)
         const struct tree_node *node = m->inputs[index];
         _cleanup_content_ struct content content = CONTENT_NULL;
         char inside[TREE_PATH_MAX];
-        _cleanup_free_ char *path =
-                string_format("%s%s", m->scratch.path, tree_path(node, inside));
+        _cleanup_free_ char *path = string_format("%s%s", m->scratch.path, tree_path(node, inside));
         int r;
 
         if (!path)

@@ -30,7 +30,8 @@ void merge_result_done(struct merge_result *r);
  * name, with diversions and Replaces honoured and every other clash an error; layers in manifest
  * order (a layer's file replaces a package's); removals; then the table of fix-ups in fixup.c. */
 int tree_merge(const struct workdir *w, const struct manifest *m,
-               const struct package_trees *packages, const struct lock *lock, struct merge_result *ret, struct error *err) _must_check_;
+               const struct package_trees *packages, const struct lock *lock,
+               struct merge_result *ret, struct error *err) _must_check_;
 
 /* glob(7) on absolute paths: `*` and `?` and `[…]` stay within one component, `**` crosses
  * components. */

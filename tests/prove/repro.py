@@ -4,6 +4,7 @@
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -20,6 +21,25 @@ def copy_backwards(source, target):
             copy_backwards(entry, target / entry.name)
         else:
             shutil.copy(entry, target / entry.name)
+
+
+def check_module_index(cache, commit, scratch):
+    """The kernel's module index is what depmod makes of the image's own, compressed modules."""
+    (scratch / "usr/lib").mkdir(parents=True)
+    subprocess.run(["ostree", f"--repo={cache}/repo", "checkout", "-U", "--subpath=/usr/lib/modules",
+                    commit, scratch / "usr/lib/modules"], check=True)
+    (scratch / "lib").symlink_to("usr/lib")
+    (version,) = os.listdir(scratch / "usr/lib/modules")
+    directory = scratch / "usr/lib/modules" / version
+    given = {"modules.order", "modules.builtin", "modules.builtin.modinfo"}
+    built = {path.name: path.read_bytes() for path in directory.glob("modules.*") if path.name not in given}
+    for name in built:
+        (directory / name).unlink()
+    subprocess.run(["depmod", "-b", scratch, version], check=True)
+    again = {name: (directory / name).read_bytes() for name in built if (directory / name).exists()}
+    if "modules.dep.bin" not in built or built != again:
+        raise SystemExit(f"not what depmod makes: {sorted(n for n in built if built[n] != again.get(n))}")
+    return len(built)
 
 
 def digests(result):
@@ -55,7 +75,9 @@ def main():
         different = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
         if different:
             raise SystemExit(f"different: {different}")
+        indexes = check_module_index(disk / "cache", first.answer["commit"], disk / "modules")
         print("\n".join(sorted(a)))
+        print(f"{indexes} index files of the kernel's modules are depmod's")
         print(f"repro: {len(a)} of {len(a)} artifacts identical "
               "(cwd, user, umask, TZ, LANG, directory order, file system, 1 and 7 threads)")
     finally:
