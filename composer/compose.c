@@ -55,6 +55,7 @@ struct run {
         struct known_blocks usr; /* on the disk */
         struct lock lock;
         struct package_trees trees; /* from import to merge */
+        bool imported;              /* in a transaction that is still open */
         struct sha256 root;         /* identity of the committed tree */
 };
 
@@ -160,9 +161,20 @@ static int step_fetch(struct run *run, struct error *err)
         return packages_fetch(run->w, &run->c->packages, err);
 }
 
+/* The transaction lasts until the image's tree is committed as well: then the disk is waited for
+ * once, beside the next steps. */
 static int step_import(struct run *run, struct error *err)
 {
-        return packages_import(run->w, &run->c->packages, &run->trees, err);
+        int r = repo_begin(run->w->repo, err);
+
+        if (r < 0)
+                return r;
+        r = packages_import(run->w, &run->c->packages, &run->trees, err);
+        if (r < 0)
+                repo_abort(run->w->repo);
+        else
+                run->imported = true;
+        return r;
 }
 
 static int step_merge(struct run *run, struct error *err)
@@ -178,16 +190,20 @@ static int step_commit(struct run *run, struct error *err)
         struct commit_info info = { .subject = run->m->name, .timestamp = run->c->epoch };
         int r;
 
-        r = repo_begin(run->w->repo, err);
-        if (r < 0)
-                return r;
         r = repo_commit_tree(run->w->repo, run->c->merge.tree, NULL, &info, &run->c->commit,
                              &run->root, err);
-        if (r < 0) {
-                repo_abort(run->w->repo);
+        if (r < 0)
                 return r;
-        }
-        return repo_end(run->w->repo, err);
+        run->imported = false;
+        return repo_end_behind(run->w->repo, err);
+}
+
+/* What a build that got no further has imported is kept for the next one. */
+static int settle_repository(struct run *run, struct error *err)
+{
+        if (!run->w->repo)
+                return 0;
+        return run->imported ? repo_end(run->w->repo, err) : repo_wait(run->w->repo, err);
 }
 
 /* ---- image ---- */
@@ -644,13 +660,13 @@ int compose(const struct workdir *w, const struct manifest *m,
                 .initrd = DRAFT_NULL,
                 .boot = DRAFT_NULL,
         };
-        int r;
+        int r, settled;
 
         r = lock_output(&run, err);
         if (r >= 0)
                 r = run_steps(&run, err);
-        if (r >= 0 && w->repo)
-                r = repo_wait(w->repo, err); /* of a build that ends with the import */
+        settled = settle_repository(&run, r < 0 ? NULL : err);
+        r = r < 0 ? r : settled;
         if (r < 0)
                 return error_prefix(err, r, "image '%s'", m->name);
         *ret = TAKE_STRUCT(c);

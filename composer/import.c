@@ -200,25 +200,6 @@ static int find_tasks(struct import *import, struct package_trees *trees, struct
         return 0;
 }
 
-/* All imports are one transaction; there is none when nothing is to be imported. */
-static int run_tasks(struct import *import, struct error *err)
-{
-        struct repo *repo = import->w->repo;
-        bool all_known = import->count == 0 || import->tasks[0].known;
-        int r = all_known ? 0 : repo_begin(repo, err);
-
-        if (r < 0)
-                return r;
-        r = parallel_for(import->count, import->w->threads, import_one, import, err);
-        if (all_known)
-                return r;
-        if (r == 0)
-                r = repo_end_behind(repo, err);
-        if (r < 0)
-                repo_abort(repo);
-        return r;
-}
-
 int packages_import(const struct workdir *w, const struct package_set *set,
                     struct package_trees *ret, struct error *err)
 {
@@ -235,7 +216,7 @@ int packages_import(const struct workdir *w, const struct package_set *set,
                 trees.items[i].package = &set->items[i];
         r = find_tasks(&import, &trees, err);
         if (r == 0)
-                r = run_tasks(&import, err);
+                r = parallel_for(import.count, w->threads, import_one, &import, err);
         if (r == 0)
                 *ret = TAKE_STRUCT(trees);
         return r;

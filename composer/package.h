@@ -47,8 +47,8 @@ int packages_fetch(const struct workdir *w, const struct package_set *set,
 /* import.c: every package not yet in the repository becomes a commit with ref
  * pkg/deb/<name>/<version>/<arch> (characters a ref cannot hold are escaped), in parallel, largest
  * first; the others are loaded. The commit's metadata "slipway.sha256" names the .deb; a ref whose
- * .deb differs is imported again. The transaction may end behind the caller's back: see
- * repo_end_behind(). The trees refer to the set's packages. */
+ * .deb differs is imported again. Inside a transaction of the caller's, which is to be given up
+ * when this fails. The trees refer to the set's packages. */
 int packages_import(const struct workdir *w, const struct package_set *set,
                     struct package_trees *ret, struct error *err) _must_check_;
 /* The ref of a package; caller frees. NULL: out of memory. */

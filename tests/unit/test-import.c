@@ -102,9 +102,14 @@ static char *ostree(struct fixture *f, const char *verb, const char *a, const ch
 static int import(const struct workdir *w, const struct package_set *set, struct error *err)
 {
         _cleanup_package_trees_ struct package_trees trees = {};
-        int r = packages_import(w, set, &trees, err);
+        int r = repo_begin(w->repo, err);
 
-        return r < 0 ? r : repo_wait(w->repo, err);
+        if (r == 0)
+                r = packages_import(w, set, &trees, err);
+        if (r == 0)
+                return repo_end(w->repo, err);
+        repo_abort(w->repo);
+        return r;
 }
 
 static void test_import(void **state)
