@@ -135,7 +135,7 @@ const char *compressed_suffix(const char *name)
         return NULL;
 }
 
-/* Twice the space for what comes out, up to the limit; *ret_size is the new capacity. */
+/* Twice the space for what comes out, up to the limit. */
 static int grow(char **out, size_t *capacity, size_t limit, struct error *err)
 {
         size_t larger = MIN(2 * *capacity, limit);
