@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <elf.h>
 #include <fcntl.h>
 
 #include "elf-file.h"
@@ -102,13 +103,78 @@ static void test_flipped(void **state _unused_)
         }
 }
 
+/* ---- modules ---- */
+
+enum { CODE_AT = 5000, CODE_SIZE = 10000, DATA_AT = CODE_AT + CODE_SIZE, DATA_SIZE = 5000 };
+
+/* A relocatable file: code, data, and the table that says where they are. */
+struct module {
+        Elf64_Ehdr header;
+        Elf64_Shdr sections[3];
+        char rest[DATA_AT + DATA_SIZE - sizeof(Elf64_Ehdr) - 3 * sizeof(Elf64_Shdr)];
+};
+
+static void make_module(struct module *m)
+{
+        memset(m, 'x', sizeof(*m));
+        m->header = (Elf64_Ehdr){ .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+                                               ELFDATA2LSB, EV_CURRENT },
+                                  .e_type = ET_REL,
+                                  .e_machine = EM_X86_64,
+                                  .e_version = EV_CURRENT,
+                                  .e_ehsize = sizeof(Elf64_Ehdr),
+                                  .e_shentsize = sizeof(Elf64_Shdr),
+                                  .e_shoff = offsetof(struct module, sections),
+                                  .e_shnum = ARRAY_SIZE(m->sections) };
+        m->sections[0] = (Elf64_Shdr){};
+        m->sections[1] = (Elf64_Shdr){ .sh_type = SHT_PROGBITS,
+                                       .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+                                       .sh_offset = CODE_AT,
+                                       .sh_size = CODE_SIZE };
+        m->sections[2] = (Elf64_Shdr){ .sh_type = SHT_PROGBITS,
+                                       .sh_flags = SHF_ALLOC,
+                                       .sh_offset = DATA_AT,
+                                       .sh_size = DATA_SIZE };
+}
+
+/* Whole blocks inside the code and nothing else: of 5000 to 15000 the one from 8192 to 12288. */
+static void test_clear_code(void **state _unused_)
+{
+        struct module m, before;
+        const char *bytes = (const char *)&m;
+
+        make_module(&m);
+        before = m;
+        elf_clear_code((char *)&m, sizeof(m), 4096);
+        assert_memory_equal(bytes, &before, 8192);
+        assert_true(memory_is_zero(bytes + 8192, 4096));
+        assert_memory_equal(bytes + 12288, (const char *)&before + 12288, sizeof(m) - 12288);
+}
+
+/* Programs stay as they are, and a section that says it goes on behind the end is left alone. */
+static void test_clear_nothing(void **state _unused_)
+{
+        _cleanup_free_ char *copy = malloc(program_size);
+        struct module m, before;
+
+        memcpy(copy, program, program_size);
+        elf_clear_code(copy, program_size, 4096);
+        assert_memory_equal(copy, program, program_size);
+        make_module(&m);
+        m.sections[1].sh_size = UINT64_MAX - 4096;
+        before = m;
+        elf_clear_code((char *)&m, sizeof(m), 4096);
+        assert_memory_equal(&m, &before, sizeof(m));
+        for (size_t size = 0; size < 1000; size++)
+                elf_clear_code((char *)&m, size, 64);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_own_program),
-                cmocka_unit_test(test_not_elf),
-                cmocka_unit_test(test_truncated),
-                cmocka_unit_test(test_flipped),
+                cmocka_unit_test(test_own_program), cmocka_unit_test(test_not_elf),
+                cmocka_unit_test(test_truncated),   cmocka_unit_test(test_flipped),
+                cmocka_unit_test(test_clear_code),  cmocka_unit_test(test_clear_nothing),
         };
 
         return note.type == 0x407c0c0a
