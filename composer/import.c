@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See package.h. A .deb goes from the cache into OSTree in one pass: deb.c parses, commit.c
- * stores each content as it comes by, and no file is ever unpacked. All packages are one
- * transaction, so a build that fails or is killed leaves no ref behind. The largest packages go
- * first, so that no thread is left alone with the kernel at the end.
+ * stores each content as it comes by, and no file is ever unpacked. All packages are
+ * in the caller's one transaction, so an import that fails or is killed leaves no ref behind. The
+ * largest packages go first, so that no thread is left alone with the kernel at the end.
  *
  * What is imported is what was asked for: the .deb's sha256 is computed again from the cache,
  * because hashing costs about a hundredth of unpacking and disks forget. */

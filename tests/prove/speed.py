@@ -41,9 +41,9 @@ def settle():
     os.sync()
 
 
-def build(place, run, cache, name=""):
+def build(place, run, cache):
     settle()
-    return slipway.build(place, run / f"out{name}", cache, "--repo", run / f"repo{name}")
+    return slipway.build(place, run / "out", cache, "--repo", run / "repo")
 
 
 def touch_layer(place, number):
