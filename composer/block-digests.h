@@ -24,15 +24,11 @@ void block_digests_set(struct block_digests *b, uint64_t first, const void *data
 /* Whether those blocks are zeros. */
 bool block_digests_zero(const struct block_digests *b, uint64_t first, uint64_t count);
 
-/* Where in a file the image is whose digests are known, and how to get at its bytes without the
- * file. NULL where such a thing is asked for: nowhere. */
+/* Where in a file the image is whose digests are known. NULL where such a thing is asked for:
+ * nowhere. */
 struct known_blocks {
         uint64_t offset; /* a multiple of the block size */
         const struct block_digests *digests;
-        /* Reads size bytes at position of the image; may be NULL. */
-        int (*read)(const void *source, void *buffer, uint64_t size, uint64_t position,
-                    struct error *err);
-        const void *source;
 };
 
 /* Whether the range (whole blocks) lies in the known part; *ret_first is its first block there. */

@@ -6,8 +6,7 @@
  * are known.
  *
  * The image is written into its slot of the disk and never read again: the digests of its blocks,
- * noted on the way, serve the hash tree and the disk's digest, and another format of the disk gets
- * the bytes from where the image had them.
+ * noted on the way, serve the hash tree and the disk's digest.
  * What stays in the output directory (disk, UKI, report) is a draft until the last step, and is
  * published together.
  */
@@ -50,7 +49,7 @@ struct run {
         size_t n_drafts;
         const struct draft *disk, *uki; /* among the drafts */
         struct draft initrd, boot;      /* working files, never published */
-        struct erofs_plan *plan;
+        struct image_settings settings; /* complete */
         struct block_digests usr_digests;
         struct known_blocks usr; /* on the disk */
         struct lock lock;
@@ -208,19 +207,10 @@ static int settle_repository(struct run *run, struct error *err)
 
 /* ---- image ---- */
 
-/* The places of the slots are settled now, by the manifest alone. A slot that is too small is
- * reported before a byte is written. */
+/* The places of the slots are settled now, by the manifest alone. */
 static int plan_slots(struct run *run, struct error *err)
 {
-        struct layout_contents contents = {};
-        int r;
-
-        r = image_plan(run->c->merge.tree, &run->root, &run->plan, err);
-        if (r < 0)
-                return r;
-        run->c->usr_size = contents.usr_size = erofs_plan_size(run->plan);
-        run->c->tree_size = contents.tree_size = verity_tree_size(contents.usr_size);
-        return layout_plan(run->m, &contents, &run->c->layout, err);
+        return layout_plan(run->m, &(struct layout_contents){}, &run->c->layout, err);
 }
 
 static int draft_disk(struct run *run, struct draft **ret, struct error *err)
@@ -235,36 +225,54 @@ static int draft_disk(struct run *run, struct draft **ret, struct error *err)
         return 0;
 }
 
-static int read_usr(const void *source, void *buffer, uint64_t size, uint64_t position,
-                    struct error *err)
+/* What the image takes is known only now: a slot that is too small is reported before anything
+ * appears. */
+static int check_slots(struct run *run, struct error *err)
 {
-        const struct run *run = source;
-        struct content_store store = repo_contents(run->w->repo);
+        struct layout_contents contents = {};
 
-        return erofs_plan_read(run->plan, &store, buffer, size, position, err);
+        contents.usr_size = run->c->usr_size;
+        contents.tree_size = run->c->tree_size = verity_tree_size(run->c->usr_size);
+        return layout_plan(run->m, &contents, &run->c->layout, err);
 }
 
-/* The disk is as large as it will be; slot A gets its image past the page cache, which has better
- * things to keep. */
-static int step_erofs(struct run *run, struct error *err)
+/* The image goes into slot A, past the page cache, which has better things to keep. */
+static int write_image(struct run *run, struct erofs_image *image, struct error *err)
 {
         const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
         struct content_store store = repo_contents(run->w->repo);
-        _cleanup_close_ int direct = -1;
+        _cleanup_close_ int direct = io_reopen_direct(run->disk->fd, err);
+        struct erofs_target target = { direct, slot->start, slot->size, &run->usr_digests };
+        int r;
+
+        if (direct < 0)
+                return direct;
+        r = erofs_image_write(image, &store, &target, run->w->threads, err);
+        if (r < 0)
+                return r;
+        run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
+        run->c->usr_size = erofs_image_size(image);
+        return check_slots(run, err);
+}
+
+/* The disk is as large as it will be. */
+static int step_erofs(struct run *run, struct error *err)
+{
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        struct content_store store = repo_contents(run->w->repo);
         struct draft *disk = NULL;
         int r;
 
         r = draft_disk(run, &disk, err);
         if (r >= 0)
-                r = block_digests_init(&run->usr_digests, run->c->usr_size / BLOCK_SIZE, err);
-        if (r < 0)
-                return r;
-        run->usr = (struct known_blocks){ slot->start, &run->usr_digests, read_usr, run };
-        direct = io_reopen_direct(disk->fd, err);
-        if (direct < 0)
-                return direct;
-        return erofs_plan_write(run->plan, &store, direct, slot->start, &run->usr_digests,
-                                run->w->threads, err);
+                r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store,
+                                            &run->settings, err);
+        if (r >= 0)
+                r = image_new(run->c->merge.tree, &run->root, &run->settings, &image, err);
+        if (r >= 0)
+                r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE,
+                                       err);
+        return r < 0 ? r : write_image(run, image, err);
 }
 
 static int step_verity(struct run *run, struct error *err)
@@ -465,11 +473,13 @@ static int draft_report(struct run *run, struct error *err)
         return finish_artifact(run, run->n_drafts - 1, err);
 }
 
-/* The sealed commit: what an updater must know before it fetches anything. */
+/* The sealed commit: what an updater must know before it fetches anything, and what else the image
+ * follows from. */
 static int seal_commit(struct run *run, struct error *err)
 {
-        char root_hash[SHA256_HEX_SIZE], usr_size[24], ref[160];
+        char root_hash[SHA256_HEX_SIZE], usr_size[24], ref[160], library[CODEC_LIBRARY_MAX];
         struct commit_info info = { .subject = run->m->name, .timestamp = run->c->epoch };
+        _cleanup_free_ char *settings = NULL;
         const char *keys[] = { "slipway.version",
                                run->m->version,
                                "slipway.architecture",
@@ -478,11 +488,20 @@ static int seal_commit(struct run *run, struct error *err)
                                root_hash,
                                "slipway.usr-size",
                                usr_size,
+                               "slipway.erofs-library",
+                               library,
                                "version",
                                run->m->version,
+                               "slipway.erofs",
+                               NULL,
                                NULL };
         int r;
 
+        r = image_settings_text(&run->settings, &settings, err);
+        if (r < 0)
+                return r;
+        keys[ARRAY_SIZE(keys) - 2] = settings;
+        image_library(&run->settings, library);
         sha256_hex(&run->c->root_hash, root_hash);
         snprintf(usr_size, sizeof(usr_size), "%ju", (uintmax_t)run->c->usr_size);
         snprintf(ref, sizeof(ref), "image/%s/%s", run->m->name, run->m->architecture);
@@ -629,7 +648,7 @@ static void run_done(struct run *run)
                 draft_done(&run->drafts[i]);
         drop_working_files(run);
         block_digests_done(&run->usr_digests);
-        erofs_plan_free(run->plan);
+        image_settings_done(&run->settings);
         package_trees_done(&run->trees);
         lock_done(&run->lock);
 }

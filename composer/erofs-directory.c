@@ -7,7 +7,7 @@
 
 #include <endian.h>
 
-#include "erofs-plan.h"
+#include "erofs-internal.h"
 
 /* Walks the entries in order. */
 struct cursor {
@@ -110,7 +110,7 @@ uint8_t erofs_file_type(mode_t mode)
 }
 
 /* Writes n entries from the cursor on into one block. */
-static void block_encode(const struct erofs_plan *plan, struct cursor *c, size_t n, uint8_t *block)
+static void block_encode(const struct erofs_image *image, struct cursor *c, size_t n, uint8_t *block)
 {
         size_t name_offset = n * sizeof(struct erofs_dirent);
 
@@ -119,10 +119,10 @@ static void block_encode(const struct erofs_plan *plan, struct cursor *c, size_t
                 struct entry e = {};
 
                 cursor_next(c, &e); /* there are n: block_fill() counted them */
-                if (e.node == plan->top->parent)
-                        e.node = plan->top; /* ".." of the root is the root */
+                if (e.node == image->top->parent)
+                        e.node = image->top; /* ".." of the root is the root */
                 dirent = (struct erofs_dirent){
-                        .nid = htole64(erofs_item_nid(erofs_plan_find(plan, e.node->inode))),
+                        .nid = htole64(erofs_item_nid(erofs_item_find(image, e.node->inode))),
                         .nameoff = htole16((uint16_t)name_offset),
                         .file_type = erofs_file_type(e.node->inode->mode),
                 };
@@ -132,14 +132,14 @@ static void block_encode(const struct erofs_plan *plan, struct cursor *c, size_t
         }
 }
 
-void erofs_directory_encode(const struct erofs_plan *plan, const struct erofs_item *item,
+void erofs_directory_encode(const struct erofs_image *image, const struct erofs_item *item,
                             uint8_t *blocks, uint8_t *tail)
 {
         struct cursor sizing = { .directory = item->node }, writing = sizing;
-        uint64_t n_blocks = erofs_item_blocks(item);
+        uint64_t n_blocks = erofs_item_plain_blocks(item);
         size_t n, used;
 
         for (uint64_t i = 0; (n = block_fill(&sizing, &used)) > 0; i++)
-                block_encode(plan, &writing, n,
+                block_encode(image, &writing, n,
                              i < n_blocks ? blocks + i * EROFS_BLOCK_SIZE : tail);
 }

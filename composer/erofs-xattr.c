@@ -6,7 +6,7 @@
 
 #include <endian.h>
 
-#include "erofs-plan.h"
+#include "erofs-internal.h"
 
 static const struct {
         const char *prefix;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The metadata zone: superblock, inodes with their xattrs and inline data, blocks of directories
- * and long symlinks. It is encoded in memory, as it is about as large as the tree that it describes
- * (1 MiB for 10,000 files). */
+/* The metadata zone: inodes with their xattrs and inline data or maps, blocks of directories and
+ * long symlinks. It is encoded in memory, as it is about as large as the tree that it describes (1
+ * MiB for 10,000 files). Slot 0 is left free: programs take inode number 0 for none. */
 
 #include <endian.h>
 #include <sys/sysmacros.h>
 
-#include "erofs-plan.h"
+#include "erofs-internal.h"
 #include "io.h"
 
 /* CRC-32C as the kernel takes it: reflected, starting from all ones, not inverted at the end. */
@@ -31,12 +31,18 @@ static uint32_t encode_device(dev_t device)
         return (low & 0xff) | high << 8 | (low & ~0xffU) << 12;
 }
 
-/* What stands in i_u: the first block or the device number. */
-static uint32_t inode_union(const struct erofs_item *item)
+/* What stands in i_u. */
+static uint32_t inode_union(const struct erofs_image *image, const struct erofs_item *item)
 {
         mode_t mode = item->inode->mode;
 
-        return S_ISCHR(mode) || S_ISBLK(mode) ? encode_device(item->inode->rdev) : item->block;
+        if (S_ISCHR(mode) || S_ISBLK(mode))
+                return encode_device(item->inode->rdev);
+        if (item->layout == EROFS_COMPRESSED_COMPACT)
+                return item->blocks;
+        if (S_ISREG(mode))
+                return item->block;
+        return erofs_item_plain_blocks(item) > 0 ? (uint32_t)image->zone_block + item->block : 0;
 }
 
 static uint16_t xattr_icount(const struct erofs_item *item)
@@ -48,7 +54,8 @@ static uint16_t xattr_icount(const struct erofs_item *item)
                           1);
 }
 
-static void encode_compact(const struct erofs_item *item, uint32_t ino, uint8_t *ret)
+static void encode_compact(const struct erofs_image *image, const struct erofs_item *item,
+                           uint8_t *ret)
 {
         struct erofs_inode_compact inode = {
                 .i_format = htole16((uint16_t)(item->layout << EROFS_FORMAT_LAYOUT_SHIFT)),
@@ -56,8 +63,8 @@ static void encode_compact(const struct erofs_item *item, uint32_t ino, uint8_t 
                 .i_mode = htole16((uint16_t)item->inode->mode),
                 .i_nlink = htole16((uint16_t)item->nlink),
                 .i_size = htole32((uint32_t)item->size),
-                .i_u = htole32(inode_union(item)),
-                .i_ino = htole32(ino),
+                .i_u = htole32(inode_union(image, item)),
+                .i_ino = htole32((uint32_t)erofs_item_nid(item)),
                 .i_uid = htole16((uint16_t)item->inode->uid),
                 .i_gid = htole16((uint16_t)item->inode->gid),
         };
@@ -65,7 +72,7 @@ static void encode_compact(const struct erofs_item *item, uint32_t ino, uint8_t 
         memcpy(ret, &inode, sizeof(inode));
 }
 
-static void encode_extended(const struct erofs_item *item, uint32_t ino, uint64_t build_time,
+static void encode_extended(const struct erofs_image *image, const struct erofs_item *item,
                             uint8_t *ret)
 {
         struct erofs_inode_extended inode = {
@@ -74,69 +81,142 @@ static void encode_extended(const struct erofs_item *item, uint32_t ino, uint64_
                 .i_xattr_icount = htole16(xattr_icount(item)),
                 .i_mode = htole16((uint16_t)item->inode->mode),
                 .i_size = htole64(item->size),
-                .i_u = htole32(inode_union(item)),
-                .i_ino = htole32(ino),
+                .i_u = htole32(inode_union(image, item)),
+                .i_ino = htole32((uint32_t)erofs_item_nid(item)),
                 .i_uid = htole32(item->inode->uid),
                 .i_gid = htole32(item->inode->gid),
-                .i_mtime = htole64(item->inode->mtime ?: build_time),
+                .i_mtime = htole64(item->inode->mtime ?: image->build_time),
                 .i_nlink = htole32(item->nlink),
         };
 
         memcpy(ret, &inode, sizeof(inode));
 }
 
-/* The inode, what follows it, and its blocks in the metadata zone. */
-static void encode_item(const struct erofs_plan *plan, size_t i, uint8_t *zone)
+/* The inode, what follows it, and its blocks in the zone. */
+static void encode_item(const struct erofs_image *image, const struct erofs_item *item)
 {
-        const struct erofs_item *item = &plan->items[i];
-        uint8_t *inode = zone + item->position, *xattrs = inode + item->inode_size,
+        uint8_t *inode = image->zone + item->position, *xattrs = inode + item->inode_size,
                 *tail = xattrs + item->xattr_size,
-                *blocks = zone + (uint64_t)item->block * EROFS_BLOCK_SIZE;
+                *blocks = image->zone + (uint64_t)item->block * EROFS_BLOCK_SIZE;
 
         if (item->inode_size == sizeof(struct erofs_inode_compact))
-                encode_compact(item, (uint32_t)i + 1, inode);
+                encode_compact(image, item, inode);
         else
-                encode_extended(item, (uint32_t)i + 1, plan->build_time, inode);
+                encode_extended(image, item, inode);
         if (item->xattr_size > 0)
                 erofs_xattr_encode(item->inode, xattrs);
+        if (item->layout == EROFS_COMPRESSED_COMPACT)
+                erofs_map_encode(image, item, tail);
         if (S_ISDIR(item->inode->mode))
-                erofs_directory_encode(plan, item, blocks, tail);
+                erofs_directory_encode(image, item, blocks, tail);
         if (S_ISLNK(item->inode->mode))
                 memcpy(item->layout == EROFS_FLAT_INLINE ? tail : blocks, item->inode->target,
                        item->size);
 }
 
-static void encode_superblock(const struct erofs_plan *plan, uint8_t *zone)
+/* ---- placement ---- */
+
+/* Inodes with what follows them; returns the end, in bytes. */
+static uint64_t place_inodes(struct erofs_image *image)
+{
+        uint64_t position = EROFS_SLOT_SIZE;
+
+        for (size_t i = 0; i < image->n_items; i++) {
+                struct erofs_item *item = &image->items[i];
+                uint64_t size = item->inode_size + item->xattr_size + erofs_item_tail(item);
+
+                if (item->layout == EROFS_COMPRESSED_COMPACT)
+                        size += erofs_map_size(item);
+                position = ROUND_UP(position, EROFS_SLOT_SIZE);
+                if (size <= EROFS_BLOCK_SIZE &&
+                    position % EROFS_BLOCK_SIZE + size > EROFS_BLOCK_SIZE)
+                        position = ROUND_UP(position, EROFS_BLOCK_SIZE);
+                item->position = position;
+                position += size;
+        }
+        return position;
+}
+
+/* Whole blocks of directories and symlinks, behind the inodes. */
+static void place_blocks(struct erofs_image *image, uint64_t inodes_end)
+{
+        uint64_t block = DIV_ROUND_UP(inodes_end, EROFS_BLOCK_SIZE);
+
+        for (size_t i = 0; i < image->n_items; i++) {
+                struct erofs_item *item = &image->items[i];
+
+                if (S_ISREG(item->inode->mode))
+                        continue;
+                item->block = (uint32_t)block;
+                block += erofs_item_plain_blocks(item);
+        }
+        image->zone_blocks = block;
+}
+
+/* Aligned for direct I/O. */
+int erofs_zone_make(struct erofs_image *image, struct error *err)
+{
+        size_t size;
+
+        place_blocks(image, place_inodes(image));
+        image->end_block = image->zone_block + image->zone_blocks;
+        if (image->end_block > UINT32_MAX)
+                return error_set(err, -EFBIG, "EROFS ends at 16 TiB");
+        size = image->zone_blocks * EROFS_BLOCK_SIZE;
+        image->zone = aligned_alloc(IO_DIRECT_ALIGN, size);
+        if (!image->zone)
+                return error_oom(err);
+        memset(image->zone, 0, size);
+        for (size_t i = 0; i < image->n_items; i++)
+                encode_item(image, &image->items[i]);
+        return 0;
+}
+
+/* ---- superblock ---- */
+
+/* The description of the image's algorithm; returns its bit. */
+static uint16_t encode_algorithm(const struct erofs_image *image, uint8_t *ret)
+{
+        if (image->codec.kind == CODEC_ZSTD) {
+                struct erofs_zstd_config zstd = {
+                        .length = htole16(sizeof(zstd) - sizeof(zstd.length)),
+                        .window_log = (uint8_t)(__builtin_ctz(image->piece_size) - 10),
+                };
+
+                memcpy(ret, &zstd, sizeof(zstd));
+                return 1 << EROFS_ALGORITHM_ZSTD;
+        }
+        struct erofs_lz4_config lz4 = {
+                .length = htole16(sizeof(lz4) - sizeof(lz4.length)),
+                .max_pcluster_blocks = htole16((uint16_t)(image->piece_size / EROFS_BLOCK_SIZE)),
+        };
+
+        memcpy(ret, &lz4, sizeof(lz4));
+        return 1 << EROFS_ALGORITHM_LZ4;
+}
+
+void erofs_superblock_encode(const struct erofs_image *image, uint8_t *block)
 {
         struct erofs_superblock sb = {
                 .magic = htole32(EROFS_MAGIC),
                 .feature_compat = htole32(EROFS_COMPAT_CHECKSUM | EROFS_COMPAT_MTIME),
                 .blkszbits = EROFS_BLOCK_BITS,
-                .root_nid = htole16((uint16_t)erofs_item_nid(&plan->items[0])),
-                .inos = htole64(plan->n_items),
-                .build_time = htole64(plan->build_time),
-                .blocks = htole32((uint32_t)plan->end_block),
+                .root_nid = htole16((uint16_t)erofs_item_nid(&image->items[0])),
+                .inos = htole64(image->n_items),
+                .build_time = htole64(image->build_time),
+                .blocks = htole32((uint32_t)image->end_block),
+                .meta_blkaddr = htole32((uint32_t)image->zone_block),
         };
-        uint8_t *start = zone + EROFS_SUPER_OFFSET;
+        uint8_t *start = block + EROFS_SUPER_OFFSET;
 
-        memcpy(sb.uuid, plan->uuid.bytes, sizeof(sb.uuid));
-        memcpy(sb.volume_name, plan->label, sizeof(sb.volume_name));
+        memcpy(sb.uuid, image->uuid.bytes, sizeof(sb.uuid));
+        memcpy(sb.volume_name, image->label, sizeof(sb.volume_name));
+        if (image->codec.kind != CODEC_NONE) {
+                sb.available_compr_algs = htole16(encode_algorithm(image, start + sizeof(sb)));
+                sb.feature_incompat =
+                        htole32(EROFS_INCOMPAT_ZERO_PADDING | EROFS_INCOMPAT_COMPR_CFGS);
+        }
         memcpy(start, &sb, sizeof(sb));
         sb.checksum = htole32(crc32c(start, EROFS_BLOCK_SIZE - EROFS_SUPER_OFFSET));
         memcpy(start, &sb, sizeof(sb));
-}
-
-/* Aligned for direct I/O. */
-int erofs_zone_encode(struct erofs_plan *plan, struct error *err)
-{
-        size_t size = plan->data_block * EROFS_BLOCK_SIZE;
-
-        plan->zone = aligned_alloc(IO_DIRECT_ALIGN, size);
-        if (!plan->zone)
-                return error_oom(err);
-        memset(plan->zone, 0, size);
-        for (size_t i = 0; i < plan->n_items; i++)
-                encode_item(plan, i, plan->zone);
-        encode_superblock(plan, plan->zone);
-        return 0;
 }

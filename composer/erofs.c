@@ -1,25 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The layout of an EROFS image: everything is checked and placed here, before a byte is written.
+/* What goes into an EROFS image is collected and checked here, before a byte is written.
  *
- *   block 0           1024 bytes left free, superblock, first inodes
- *   metadata zone     inodes in tree order, each followed by its xattrs and inline data
- *                     whole blocks of directories, in tree order
+ *   block 0           1024 bytes left free, superblock, descriptions of compression
  *   data zone         contents of regular files, in tree order, each from a block of its own on
+ *   metadata zone     inodes in tree order, each followed by its xattrs, and by its inline data or
+ *                     the map of its compressed contents
+ *                     whole blocks of directories and long symlinks, in tree order
  *
- * An inode is compact (32 bytes) when its values fit, and then has the image's build time. What
- * lies together with its inode (xattrs, and the inline data of symlinks and directories) never
- * crosses a block when it fits into one: the kernel requires it of inline data, and it makes an
- * inode cost one read. Only metadata is ever inline. Regular files are not, so that a changed byte
- * in one file changes one block of the data zone and none of the metadata: updates fetch by block.
- * An inode's hard links share it; it stands where its first name does. i_ino counts inodes in tree
- * order. */
+ * The data comes first because its size shows only when it is compressed; so contents are written
+ * once, where they belong, and a grown zone moves no file. An inode is compact (32 bytes) when its
+ * values fit, and then has the image's build time. What lies together with its inode (xattrs, and
+ * the inline data of symlinks and directories) never crosses a block when it fits into one: the
+ * kernel requires it of inline data, and it makes an inode cost one read. Only metadata is ever
+ * inline. Regular files are not, so that a changed byte in one file changes one block of the data
+ * zone and none of the metadata: updates fetch by block. An inode's hard links share it; it stands
+ * where its first name does. i_ino is the node id. */
 
+#include <assert.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "erofs-plan.h"
+#include "erofs-internal.h"
+#include "io.h"
 
-enum { DEVICE_MAJOR_MAX = 0xfff, DEVICE_MINOR_MAX = 0xfffff, PERMISSIONS = 07777 };
+enum {
+        DEVICE_MAJOR_MAX = 0xfff,
+        DEVICE_MINOR_MAX = 0xfffff,
+        PERMISSIONS = 07777,
+        BATCH_SIZE = 1024 * 1024, /* of contents, where pieces are smaller */
+        PLAIN_PIECE_SIZE = 64 * 1024,
+};
 
 /* ---- inodes of the tree ---- */
 
@@ -40,58 +51,58 @@ static int compare_inode(const void *key, const void *entry)
         return compare_addresses(key, ((const struct erofs_index *)entry)->inode);
 }
 
-const struct erofs_item *erofs_plan_find(const struct erofs_plan *plan,
+const struct erofs_item *erofs_item_find(const struct erofs_image *image,
                                          const struct tree_inode *inode)
 {
         const struct erofs_index *found =
-                bsearch(inode, plan->index, plan->n_items, sizeof(*plan->index), compare_inode);
+                bsearch(inode, image->index, image->n_items, sizeof(*image->index), compare_inode);
 
         assert(found);
-        return &plan->items[found->item];
+        return &image->items[found->item];
 }
 
 /* Makes one item and one index entry for every node. */
-static int collect_nodes(struct erofs_plan *plan, struct error *err)
+static int collect_nodes(struct erofs_image *image, struct error *err)
 {
         size_t n = 0;
 
-        TREE_FOREACH (node, plan->top)
+        TREE_FOREACH (node, image->top)
                 n++;
-        plan->items = calloc(n, sizeof(*plan->items));
-        plan->index = calloc(n, sizeof(*plan->index));
-        plan->files = calloc(n, sizeof(*plan->files));
-        if (!plan->items || !plan->index || !plan->files)
+        image->items = calloc(n, sizeof(*image->items));
+        image->index = calloc(n, sizeof(*image->index));
+        image->files = calloc(n, sizeof(*image->files));
+        if (!image->items || !image->index || !image->files)
                 return error_oom(err);
-        TREE_FOREACH (node, plan->top) {
-                plan->items[plan->n_items].node = node;
-                plan->index[plan->n_items] = (struct erofs_index){ node->inode, plan->n_items };
-                plan->n_items++;
+        TREE_FOREACH (node, image->top) {
+                image->items[image->n_items].node = node;
+                image->index[image->n_items] = (struct erofs_index){ node->inode, image->n_items };
+                image->n_items++;
         }
         return 0;
 }
 
 /* Keeps of each inode the item of its first name, and counts the names there. */
-static void merge_links(struct erofs_plan *plan)
+static void merge_links(struct erofs_image *image)
 {
-        size_t n = plan->n_items, kept = 0;
+        size_t n = image->n_items, kept = 0;
 
-        qsort(plan->index, n, sizeof(*plan->index), compare_index);
+        qsort(image->index, n, sizeof(*image->index), compare_index);
         for (size_t i = 0, names; i < n; i += names) {
-                struct erofs_item *first = &plan->items[plan->index[i].item];
+                struct erofs_item *first = &image->items[image->index[i].item];
 
                 for (names = 1; i + names < n; names++)
-                        if (plan->index[i + names].inode != plan->index[i].inode)
+                        if (image->index[i + names].inode != image->index[i].inode)
                                 break;
-                first->inode = plan->index[i].inode;
+                first->inode = image->index[i].inode;
                 first->nlink = (uint32_t)names;
         }
         for (size_t i = 0; i < n; i++)
-                if (plan->items[i].inode)
-                        plan->items[kept++] = plan->items[i];
-        plan->n_items = kept;
+                if (image->items[i].inode)
+                        image->items[kept++] = image->items[i];
+        image->n_items = kept;
         for (size_t i = 0; i < kept; i++)
-                plan->index[i] = (struct erofs_index){ plan->items[i].inode, i };
-        qsort(plan->index, kept, sizeof(*plan->index), compare_index);
+                image->index[i] = (struct erofs_index){ image->items[i].inode, i };
+        qsort(image->index, kept, sizeof(*image->index), compare_index);
 }
 
 /* ---- checks, and the size of each inode ---- */
@@ -188,137 +199,246 @@ static int measure_item(struct erofs_item *item, uint64_t build_time, struct err
         return 0;
 }
 
-static int measure_items(struct erofs_plan *plan, struct error *err)
+/* A file of one block gains nothing. */
+static bool is_compressible(const struct erofs_item *item, const struct erofs_options *o)
+{
+        return o->codec.kind != CODEC_NONE && S_ISREG(item->inode->mode) &&
+               item->size > EROFS_BLOCK_SIZE &&
+               !(o->keep_plain && o->keep_plain(item->node, o->userdata));
+}
+
+static int measure_items(struct erofs_image *image, struct error *err)
 {
         char path[TREE_PATH_MAX];
         int r;
 
-        for (size_t i = 0; i < plan->n_items; i++) {
-                r = measure_item(&plan->items[i], plan->build_time, err);
+        for (size_t i = 0; i < image->n_items; i++) {
+                r = measure_item(&image->items[i], image->build_time, err);
                 if (r < 0)
-                        return error_prefix(err, r, "%s", tree_path(plan->items[i].node, path));
+                        return error_prefix(err, r, "%s", tree_path(image->items[i].node, path));
         }
         return 0;
 }
 
-/* ---- placement ---- */
+/* ---- pieces ---- */
 
-static void place_inodes(struct erofs_plan *plan)
-{
-        uint64_t position = EROFS_SUPER_OFFSET + sizeof(struct erofs_superblock);
-
-        for (size_t i = 0; i < plan->n_items; i++) {
-                struct erofs_item *item = &plan->items[i];
-                uint64_t size = item->inode_size + item->xattr_size + erofs_item_tail(item);
-
-                position = ROUND_UP(position, EROFS_SLOT_SIZE);
-                if (size <= EROFS_BLOCK_SIZE &&
-                    position % EROFS_BLOCK_SIZE + size > EROFS_BLOCK_SIZE)
-                        position = ROUND_UP(position, EROFS_BLOCK_SIZE);
-                item->position = position;
-                position += size;
-        }
-        plan->inodes_end = position;
-}
-
-/* Gives blocks to all regular files, or to everything else. */
-static int place_blocks(struct erofs_plan *plan, bool regular, uint64_t *block, struct error *err)
+static int too_large(const struct erofs_item *item, struct error *err)
 {
         char path[TREE_PATH_MAX];
 
-        for (size_t i = 0; i < plan->n_items; i++) {
-                struct erofs_item *item = &plan->items[i];
-                uint64_t n = erofs_item_blocks(item);
-
-                if (n == 0 || S_ISREG(item->inode->mode) != regular)
-                        continue;
-                if (n > UINT32_MAX || *block + n > UINT32_MAX)
-                        return error_set(err, -EFBIG, "%s: EROFS ends at 16 TiB",
-                                         tree_path(item->node, path));
-                item->block = (uint32_t)*block;
-                *block += n;
-                if (regular)
-                        plan->files[plan->n_files++] = item;
-        }
-        return 0;
+        return error_set(err, -EFBIG, "%s: EROFS ends at 16 TiB", tree_path(item->node, path));
 }
 
-static int place_items(struct erofs_plan *plan, struct error *err)
+/* Contents, one file after the other, cut into pieces. */
+static int cut_pieces(struct erofs_image *image, const struct erofs_options *options,
+                      struct error *err)
 {
-        uint64_t block;
-        int r;
+        uint64_t pieces = 0;
 
-        place_inodes(plan);
-        block = DIV_ROUND_UP(plan->inodes_end, EROFS_BLOCK_SIZE);
-        r = place_blocks(plan, false, &block, err);
-        if (r < 0)
-                return r;
-        plan->data_block = block;
-        r = place_blocks(plan, true, &block, err);
-        if (r < 0)
-                return r;
-        plan->end_block = block;
+        for (size_t i = 0; i < image->n_items; i++) {
+                struct erofs_item *item = &image->items[i];
+
+                if (!S_ISREG(item->inode->mode) || item->size == 0)
+                        continue;
+                item->compress = is_compressible(item, options);
+                item->piece = (uint32_t)pieces;
+                pieces += DIV_ROUND_UP(item->size, image->piece_size);
+                if (item->size > (uint64_t)UINT32_MAX * EROFS_BLOCK_SIZE || pieces > UINT32_MAX)
+                        return too_large(item, err);
+                image->files[image->n_files++] = item;
+        }
+        image->n_pieces = (uint32_t)pieces;
+        if (options->codec.kind == CODEC_NONE)
+                return 0;
+        image->piece_blocks = calloc(MAX(pieces, 1ULL), sizeof(*image->piece_blocks));
+        return image->piece_blocks ? 0 : error_oom(err);
+}
+
+/* Counts the batches that pieces make, and notes their beginnings in `starts` unless it is NULL. */
+static size_t make_batches(const struct erofs_image *image, uint32_t *starts)
+{
+        uint64_t in_batch = BATCH_SIZE;
+        uint32_t piece = 0;
+        size_t n = 0;
+
+        for (size_t i = 0; i < image->n_files; i++) {
+                uint64_t left = image->files[i]->size;
+
+                for (; left > 0; piece++) {
+                        uint64_t size = MIN(left, (uint64_t)image->piece_size);
+                        uint64_t space = ROUND_UP(size, EROFS_BLOCK_SIZE);
+
+                        if (in_batch + space > BATCH_SIZE) {
+                                if (starts)
+                                        starts[n] = piece;
+                                n++;
+                                in_batch = 0;
+                        }
+                        in_batch += space;
+                        left -= size;
+                }
+        }
+        if (starts)
+                starts[n] = piece;
+        return n;
+}
+
+static int cut_batches(struct erofs_image *image, struct error *err)
+{
+        image->n_batches = make_batches(image, NULL);
+        image->batches = calloc(image->n_batches + 1, sizeof(*image->batches));
+        if (!image->batches)
+                return error_oom(err);
+        make_batches(image, image->batches);
         return 0;
 }
 
-/* ---- the plan ---- */
+/* What does not cross a block wastes at most its own size before it. */
+static int find_bound(struct erofs_image *image, struct error *err)
+{
+        uint64_t blocks = 1, bytes = EROFS_SLOT_SIZE;
 
-static int take_options(struct erofs_plan *plan, const struct erofs_options *options,
+        for (size_t i = 0; i < image->n_items; i++) {
+                const struct erofs_item *item = &image->items[i];
+                uint64_t map = item->compress ? erofs_map_size(item) : 0;
+
+                blocks += erofs_item_plain_blocks(item);
+                bytes += 2 * ROUND_UP(item->inode_size + item->xattr_size + map +
+                                              erofs_item_tail(item),
+                                      EROFS_SLOT_SIZE);
+                if (blocks + DIV_ROUND_UP(bytes, EROFS_BLOCK_SIZE) > UINT32_MAX)
+                        return too_large(item, err);
+        }
+        blocks += DIV_ROUND_UP(bytes, EROFS_BLOCK_SIZE);
+        image->bound_blocks = blocks;
+        return 0;
+}
+
+/* ---- the image ---- */
+
+static int take_options(struct erofs_image *image, const struct erofs_options *options,
                         struct error *err)
 {
         size_t length = options->label ? strlen(options->label) : 0;
+        bool plain = options->codec.kind == CODEC_NONE;
 
-        if (length >= sizeof(plan->label))
+        if (length >= sizeof(image->label))
                 return error_set(err, -EINVAL, "label '%s' is longer than %zu bytes",
-                                 options->label, sizeof(plan->label) - 1);
+                                 options->label, sizeof(image->label) - 1);
+        if (!plain && (options->cluster_size < EROFS_CLUSTER_MIN ||
+                       options->cluster_size > EROFS_CLUSTER_MAX ||
+                       (options->cluster_size & (options->cluster_size - 1)) != 0))
+                return error_set(err, -EINVAL,
+                                 "a cluster of %u bytes is no power of two from %d to %d",
+                                 options->cluster_size, EROFS_CLUSTER_MIN, EROFS_CLUSTER_MAX);
         if (options->label)
-                memcpy(plan->label, options->label, length);
+                memcpy(image->label, options->label, length);
         if (options->uuid)
-                plan->uuid = *options->uuid;
-        plan->build_time = options->build_time;
+                image->uuid = *options->uuid;
+        image->build_time = options->build_time;
+        image->codec = options->codec;
+        image->piece_size = plain ? PLAIN_PIECE_SIZE : options->cluster_size;
         return 0;
 }
 
-int erofs_plan_new(struct tree_node *top, const struct erofs_options *options,
-                   struct erofs_plan **ret, struct error *err)
+int erofs_image_new(struct tree_node *top, const struct erofs_options *options,
+                    struct erofs_image **ret, struct error *err)
 {
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = calloc(1, sizeof(*plan));
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = calloc(1, sizeof(*image));
         int r;
 
-        if (!plan)
+        if (!image)
                 return error_oom(err);
-        r = take_options(plan, options, err);
+        r = take_options(image, options, err);
         if (r < 0)
                 return r;
-        plan->top = top;
-        r = collect_nodes(plan, err);
+        image->top = top;
+        r = collect_nodes(image, err);
         if (r < 0)
                 return r;
-        merge_links(plan);
-        r = measure_items(plan, err);
-        if (r < 0)
-                return r;
-        r = place_items(plan, err);
+        merge_links(image);
+        r = measure_items(image, err);
         if (r >= 0)
-                r = erofs_zone_encode(plan, err);
+                r = cut_pieces(image, options, err);
+        if (r >= 0)
+                r = cut_batches(image, err);
+        if (r >= 0)
+                r = find_bound(image, err);
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(plan);
+        *ret = TAKE_PTR(image);
         return 0;
 }
 
-void erofs_plan_free(struct erofs_plan *plan)
+void erofs_image_free(struct erofs_image *image)
 {
-        if (!plan)
+        if (!image)
                 return;
-        free(plan->items);
-        free(plan->index);
-        free(plan->files);
-        free(plan->zone);
-        free(plan);
+        free(image->items);
+        free(image->index);
+        free(image->files);
+        free(image->piece_blocks);
+        free(image->batches);
+        free(image->zone);
+        free(image);
 }
 
-uint64_t erofs_plan_size(const struct erofs_plan *plan)
+uint64_t erofs_image_bound(const struct erofs_image *image)
 {
-        return plan->end_block * EROFS_BLOCK_SIZE;
+        return image->bound_blocks * EROFS_BLOCK_SIZE;
+}
+
+uint64_t erofs_image_size(const struct erofs_image *image)
+{
+        return image->end_block * EROFS_BLOCK_SIZE;
+}
+
+/* ---- writing ---- */
+
+/* A regular file is made long enough first: its last blocks may be zeros, and are not written. */
+static int extend_file(const struct erofs_target *t, uint64_t size, struct error *err)
+{
+        struct stat st;
+
+        if (fstat(t->fd, &st) < 0)
+                return error_errno(err, "image");
+        size = t->offset + MIN(size, t->room);
+        if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size && ftruncate(t->fd, (off_t)size) < 0)
+                return error_errno(err, "image");
+        return 0;
+}
+
+static int write_metadata(struct erofs_image *image, const struct erofs_target *target,
+                          struct error *err)
+{
+        _cleanup_free_ uint8_t *first = aligned_alloc(IO_DIRECT_ALIGN, EROFS_BLOCK_SIZE);
+        int r;
+
+        if (!first)
+                return error_oom(err);
+        memset(first, 0, EROFS_BLOCK_SIZE);
+        erofs_superblock_encode(image, first);
+        r = erofs_blocks_write(target, image->zone, image->zone_blocks, image->zone_block, err);
+        if (r >= 0)
+                r = erofs_blocks_write(target, first, 1, 0, err);
+        if (r >= 0 && target->fd >= 0)
+                r = extend_file(target, erofs_image_size(image), err);
+        return r;
+}
+
+int erofs_image_write(struct erofs_image *image, const struct content_store *store,
+                      const struct erofs_target *target, unsigned threads, struct error *err)
+{
+        int r;
+
+        assert(target->offset % EROFS_BLOCK_SIZE == 0);
+        assert(!target->digests || target->digests->count >= image->bound_blocks);
+        r = erofs_data_write(image, store, target, threads, err);
+        if (r >= 0)
+                r = erofs_zone_make(image, err);
+        if (r >= 0)
+                r = write_metadata(image, target, err);
+        if (r >= 0 && target->digests)
+                target->digests->count = image->end_block;
+        return r;
 }

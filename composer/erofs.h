@@ -1,43 +1,64 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Writes a directory of a tree as an EROFS image: plain (uncompressed), block size 4096,
- * deterministic, laid out for updates: all metadata in one zone at the front, file data 4
- * KiB-aligned behind it, no inline tails, inodes in tree order. Readable by Linux 5.4 and later
- * (chunk-based and compressed layouts are not used). */
+/* Writes a directory of a tree as an EROFS image: block size 4096, deterministic, laid out for
+ * updates: file data from block 1 on, 4 KiB-aligned, without inline tails, fragments or sharing
+ * between files; behind it all metadata in one zone, inodes in tree order. Plain images are
+ * readable by Linux 5.4 and later, LZ4 ones by 5.13, zstd ones by 6.10. */
 
 #include "block-digests.h"
+#include "codec.h"
 #include "derive.h"
 #include "tree.h"
 
-enum { EROFS_BLOCK_SIZE = BLOCK_SIZE };
+enum {
+        EROFS_BLOCK_SIZE = BLOCK_SIZE,
+        EROFS_CLUSTER_MIN = 2 * EROFS_BLOCK_SIZE,
+        EROFS_CLUSTER_MAX = 1024 * 1024, /* the kernel's limit */
+};
 
 struct erofs_options {
         struct uuid *uuid; /* volume UUID; NULL: zeros */
         uint64_t
                 build_time; /* seconds since the epoch; compact inodes carry no time of their own */
         const char *label;  /* at most 15 bytes; NULL: none */
+        struct codec_settings codec;
+        /* Bytes of a file that are compressed as one: a power of two from EROFS_CLUSTER_MIN to
+         * EROFS_CLUSTER_MAX. Ignored for CODEC_NONE. */
+        uint32_t cluster_size;
+        /* Whether the file stays plain, because compressing it gains nothing; NULL: none does. */
+        bool (*keep_plain)(const struct tree_node *node, const void *userdata);
+        const void *userdata;
 };
 
-/* Where everything goes, before a byte is written. */
-struct erofs_plan;
+/* An image in the making. */
+struct erofs_image;
 
-/* Lays out what is below the directory `top`, which becomes the root of the image: checks names,
- * link counts and xattrs, gives every inode its node id and every file its blocks. The tree must
- * stay unchanged until the plan is freed. */
-int erofs_plan_new(struct tree_node *top, const struct erofs_options *options,
-                   struct erofs_plan **ret, struct error *err) _must_check_;
-void erofs_plan_free(struct erofs_plan *plan);
-DEFINE_CLEANUP(struct erofs_plan, erofs_plan_free)
-/* Size of the image in bytes, a multiple of the block size. */
-uint64_t erofs_plan_size(const struct erofs_plan *plan);
-/* Reads size bytes of the image at position into the buffer, from where its contents are. */
-int erofs_plan_read(const struct erofs_plan *plan, const struct content_store *store, void *buffer,
-                    uint64_t size, uint64_t position, struct error *err) _must_check_;
-/* Writes the image at offset (block-aligned) of fd, which may do direct I/O; the range must read as
- * zeros (a hole) before: zero blocks are skipped. fd -1: nothing is written. The digest of every
- * block goes to `digests` (NULL: not wanted), made for the image's blocks. Work is spread over
- * `threads` (0: all CPUs), each with 1 MiB of memory; the bytes do not depend on their number. */
-int erofs_plan_write(const struct erofs_plan *plan, const struct content_store *store, int fd,
-                     uint64_t offset, struct block_digests *digests, unsigned threads,
-                     struct error *err) _must_check_;
+/* Checks names, link counts and xattrs of what is below the directory `top`, which becomes the root
+ * of the image. The tree must stay unchanged until the image is freed. */
+int erofs_image_new(struct tree_node *top, const struct erofs_options *options,
+                    struct erofs_image **ret, struct error *err) _must_check_;
+void erofs_image_free(struct erofs_image *image);
+DEFINE_CLEANUP(struct erofs_image, erofs_image_free)
+/* What the image's size in bytes does not exceed, whatever compression gains. */
+uint64_t erofs_image_bound(const struct erofs_image *image);
+
+/* Where an image goes. */
+struct erofs_target {
+        int fd;          /* may do direct I/O; -1: nothing is written */
+        uint64_t offset; /* in the file, block-aligned; from there on it must read as zeros (a hole)
+                            before: zero blocks are skipped */
+        uint64_t room;   /* bytes that may be written: nothing goes beyond, but the image's size is
+                            found out all the same */
+        struct block_digests *digests; /* of every block, made for the image's bound; gets the
+                                          image's count. NULL: not wanted */
+};
+
+/* Writes the image, once: places are given as contents are compressed, and the metadata comes last.
+ * Work is spread over `threads` (0: all CPUs), each with 2 MiB of memory and the codec's; the bytes
+ * do not depend on their number. */
+int erofs_image_write(struct erofs_image *image, const struct content_store *store,
+                      const struct erofs_target *target, unsigned threads,
+                      struct error *err) _must_check_;
+/* Size of the image in bytes, a multiple of the block size, once it is written. */
+uint64_t erofs_image_size(const struct erofs_image *image);

@@ -154,19 +154,25 @@ static int add_manifest(struct hasher *h, const struct manifest *m, struct error
         return 0;
 }
 
-/* This very program: a new version may write other bytes. */
+/* This very program, and libraries: a new version may write other bytes. */
 static int add_self(struct hasher *h, struct error *err)
 {
         _cleanup_close_ int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+        char library[CODEC_LIBRARY_MAX];
         struct sha256 digest;
         int r;
 
         if (fd < 0)
                 return error_errno(err, "/proc/self/exe");
         r = sha256_fd(fd, 0, UINT64_MAX, &digest, err);
-        if (r >= 0)
-                add(h, "slipway", digest.bytes, SHA256_SIZE);
-        return r;
+        if (r < 0)
+                return r;
+        add(h, "slipway", digest.bytes, SHA256_SIZE);
+        for (int kind = 0; kind < _CODEC_MAX; kind++) {
+                codec_library((enum codec_kind)kind, library);
+                add_string(h, "library", library);
+        }
+        return 0;
 }
 
 static void add_ids(struct hasher *h, const char *label, const struct id_allocation *items,

@@ -179,6 +179,8 @@ const struct record manifest_record = {
                   "Kernel command line of this image, after the layers'.", &kernel_record },
                 { "partitions", field_record, offsetof(struct manifest, partitions), 0,
                   "Sizes that differ from the defaults.", &partitions_record },
+                { "erofs", field_record, offsetof(struct manifest, erofs), 0,
+                  "How the image of /usr is packed.", &image_settings_record },
                 {},
         },
         manifest_free_members,
@@ -283,6 +285,7 @@ void manifest_done(struct manifest *m)
         strv_free(m->layer_names);
         strv_free(m->outputs);
         strv_free(m->kernel.options);
+        image_settings_done(&m->erofs);
         for (size_t i = 0; i < m->n_layers; i++)
                 layer_record.done(&m->layers[i]);
         free(m->layers);

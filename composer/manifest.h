@@ -4,7 +4,7 @@
 /* The manifest (one image) and the layers it names, as validated structs. The tables in manifest.c
  * and layer.c are the reference: parser, `slipway schema` and docs/manifest.md come from them. */
 
-#include "record.h"
+#include "image.h"
 
 struct repository_config {
         char *name;                  /* logical: "debian"; the URL comes from mirror.c */
@@ -74,6 +74,7 @@ struct manifest {
                 char **options;
         } kernel;
         struct partitions_config partitions;
+        struct image_settings erofs;
         struct layer *layers; /* loaded, in the order named */
         size_t n_layers;
         char *path; /* absolute path of the manifest */

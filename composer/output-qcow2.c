@@ -113,13 +113,10 @@ static int read_clusters(const struct writer *w, uint64_t first, uint64_t n, uin
                          struct error *err)
 {
         uint64_t start = first * CLUSTER_SIZE, size = MIN(w->disk_size - start, n * CLUSTER_SIZE);
-        uint64_t block;
         size_t got;
         int r;
 
         memset(buffer + size, 0, n * CLUSTER_SIZE - size);
-        if (known_blocks_find(w->known, start, size, &block) && w->known->read)
-                return w->known->read(w->known->source, buffer, size, block * BLOCK_SIZE, err);
         r = io_pread(w->disk_fd, buffer, size, start, &got, err);
         if (r < 0)
                 return r;

@@ -11,15 +11,24 @@
 #include "plan.h"
 #include "verity.h"
 
-static int plan_image(const struct tree *tree, struct composition *c, struct error *err)
+/* The image is really compressed: nothing else tells its size. */
+static int plan_image(const struct workdir *w, const struct manifest *m, struct composition *c,
+                      struct error *err)
 {
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        _cleanup_image_settings_ struct image_settings settings = {};
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        struct content_store store = repo_contents(w->repo);
         int r;
 
-        r = image_plan(tree, &(struct sha256){}, &plan, err);
+        r = image_settings_complete(&m->erofs, c->merge.tree, &store, &settings, err);
+        if (r >= 0)
+                r = image_new(c->merge.tree, &(struct sha256){}, &settings, &image, err);
+        if (r >= 0)
+                r = erofs_image_write(image, &store, &(struct erofs_target){ .fd = -1 },
+                                      w->threads, err);
         if (r < 0)
                 return r;
-        c->usr_size = erofs_plan_size(plan);
+        c->usr_size = erofs_image_size(image);
         c->tree_size = verity_tree_size(c->usr_size);
         return 0;
 }
@@ -70,7 +79,7 @@ int compose_plan(const struct workdir *w, const struct manifest *m,
         r = compose(w, m, &until_commit, &c, err);
         if (r < 0)
                 return r;
-        r = plan_image(c.merge.tree, &c, err);
+        r = plan_image(w, m, &c, err);
         if (r >= 0)
                 r = plan_boot(w, m, &c, &contents.boot_size, err);
         contents.usr_size = c.usr_size;

@@ -203,13 +203,39 @@ static int check_uki(const struct verifier *v, struct error *err)
 
 /* ---- commit ---- */
 
+/* The settings that the commit carries. */
+static int load_settings(const struct workdir *w, const struct sha256 *commit,
+                         struct image_settings *ret, struct error *err)
+{
+        _cleanup_free_ char *text = NULL;
+        int r = repo_metadata(w->repo, commit, "slipway.erofs", &text, err);
+
+        return r < 0 ? r : image_settings_parse(text, ret, err);
+}
+
 /* Nothing is written: the root hash follows from the digests of the image's blocks. */
-static int derive_again(const struct workdir *w, const struct sha256 *commit,
-                        struct sha256 *ret_root_hash, struct error *err)
+static int derive_from(const struct workdir *w, const struct tree *tree, const struct sha256 *root,
+                       const struct image_settings *settings, struct sha256 *ret_root_hash,
+                       struct error *err)
 {
         struct content_store store = repo_contents(w->repo);
         _cleanup_block_digests_ struct block_digests leaves = {};
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        struct erofs_target nowhere = { .fd = -1, .digests = &leaves };
+        int r;
+
+        r = image_new(tree, root, settings, &image, err);
+        if (r >= 0)
+                r = block_digests_init(&leaves, erofs_image_bound(image) / BLOCK_SIZE, err);
+        if (r >= 0)
+                r = erofs_image_write(image, &store, &nowhere, w->threads, err);
+        return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
+}
+
+static int derive_again(const struct workdir *w, const struct sha256 *commit,
+                        struct sha256 *ret_root_hash, struct error *err)
+{
+        _cleanup_image_settings_ struct image_settings settings = {};
         _cleanup_tree_ struct tree *tree = NULL;
         char hex[SHA256_HEX_SIZE];
         struct sha256 root;
@@ -219,12 +245,31 @@ static int derive_again(const struct workdir *w, const struct sha256 *commit,
         if (r >= 0)
                 r = repo_root(w->repo, commit, &root, err);
         if (r >= 0)
-                r = image_plan(tree, &root, &plan, err);
+                r = load_settings(w, commit, &settings, err);
+        return r < 0 ? r : derive_from(w, tree, &root, &settings, ret_root_hash, err);
+}
+
+/* Another version of the compressing library may give other bytes: the likely reason. */
+static int explain_difference(const struct workdir *w, const struct sha256 *commit,
+                              const char *derived, const char *claimed, struct error *err)
+{
+        _cleanup_image_settings_ struct image_settings settings = {};
+        _cleanup_free_ char *library = NULL;
+        char here[CODEC_LIBRARY_MAX];
+        int r;
+
+        r = load_settings(w, commit, &settings, err);
         if (r >= 0)
-                r = block_digests_init(&leaves, erofs_plan_size(plan) / BLOCK_SIZE, err);
-        if (r >= 0)
-                r = erofs_plan_write(plan, &store, -1, 0, &leaves, w->threads, err);
-        return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
+                r = repo_metadata(w->repo, commit, "slipway.erofs-library", &library, err);
+        if (r < 0)
+                return r;
+        image_library(&settings, here);
+        if (streq(library, here))
+                return error_set(err, -EBADMSG, "derives to root hash %s, claims %s", derived,
+                                 claimed);
+        return error_set(err, -EBADMSG,
+                         "derives to root hash %s, claims %s; it was compressed by %s, here is %s",
+                         derived, claimed, library, here);
 }
 
 int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_said_fn said,
@@ -244,8 +289,8 @@ int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_s
         if (r < 0)
                 return error_prefix(err, r, "commit '%s'", ref_or_checksum);
         if (!streq(sha256_hex(&derived, hex), claimed))
-                return error_set(err, -EBADMSG, "commit '%s': derives to root hash %s, claims %s",
-                                 ref_or_checksum, hex, claimed);
+                return error_prefix(err, explain_difference(w, &commit, hex, claimed, err),
+                                    "commit '%s'", ref_or_checksum);
         say(&v, "commit %s: derives again to root hash %s", sha256_hex(&commit, hex), claimed);
         return 0;
 }

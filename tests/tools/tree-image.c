@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* tree-image DIRECTORY IMAGE [HASHTREE]: what the composer makes of a tree, made of any directory
- * of this machine. Owners, modes, times, xattrs, hard links and devices are taken over; with
- * HASHTREE the dm-verity root hash is printed. For tests that hand an image to a kernel. */
+/* tree-image DIRECTORY IMAGE [HASHTREE [COMPRESSION]]: what the composer makes of a tree, made of
+ * any directory of this machine. Owners, modes, times, xattrs, hard links and devices are taken
+ * over; with HASHTREE (unless "") the dm-verity root hash is printed; COMPRESSION is
+ * CODEC[:LEVEL[:CLUSTER]]. For tests that hand an image to a kernel, and for benchmarks. */
 
 #include <fcntl.h>
 #include <fts.h>
@@ -12,7 +13,7 @@
 #include "io.h"
 #include "verity.h"
 
-enum { XATTR_LIST_SIZE = 65536 };
+enum { XATTR_LIST_SIZE = 65536, CLUSTER_SIZE = 65536 };
 
 /* Hard links: names of one file that were seen. */
 struct seen {
@@ -164,23 +165,40 @@ static int import_directory(char *path, struct tree **ret, struct error *err)
         return r;
 }
 
-static int write_image(const struct tree *tree, const char *path, struct block_digests *ret_leaves,
-                       struct error *err)
+/* "zstd", "lz4hc:9" or "zstd:3:65536": codec, level, cluster size. */
+static int parse_compression(const char *text, struct erofs_options *o, struct error *err)
 {
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        char name[16];
+        int n = sscanf(text, "%15[^:]:%d:%u", name, &o->codec.level, &o->cluster_size);
+
+        for (int kind = 0; n > 0 && codec_names[kind]; kind++)
+                if (streq(codec_names[kind], name)) {
+                        o->codec.kind = (enum codec_kind)kind;
+                        return 0;
+                }
+        return error_set(err, -EINVAL, "%s: no compression", text);
+}
+
+static int write_image(const struct tree *tree, const char *path, const char *compression,
+                       struct block_digests *ret_leaves, struct error *err)
+{
+        struct erofs_options options = { .build_time = 1, .cluster_size = CLUSTER_SIZE };
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        struct erofs_target target = { .room = UINT64_MAX, .digests = ret_leaves };
         _cleanup_close_ int fd = -1;
         int r;
 
-        r = erofs_plan_new(tree->root, &(struct erofs_options){ .build_time = 1 }, &plan, err);
+        r = parse_compression(compression, &options, err);
         if (r >= 0)
-                r = block_digests_init(ret_leaves, erofs_plan_size(plan) / BLOCK_SIZE, err);
+                r = erofs_image_new(tree->root, &options, &image, err);
+        if (r >= 0)
+                r = block_digests_init(ret_leaves, erofs_image_bound(image) / BLOCK_SIZE, err);
         if (r < 0)
                 return r;
-        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        target.fd = fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         if (fd < 0)
                 return error_errno(err, "%s", path);
-        return error_prefix(err, erofs_plan_write(plan, NULL, fd, 0, ret_leaves, 0, err), "%s",
-                            path);
+        return error_prefix(err, erofs_image_write(image, NULL, &target, 0, err), "%s", path);
 }
 
 static int write_hashes(const struct block_digests *leaves, const char *path,
@@ -201,12 +219,13 @@ static int run(int argc, char *argv[], struct error *err)
         struct sha256 root_hash;
         int r;
 
-        if (argc < 3 || argc > 4)
-                return error_set(err, -EINVAL, "usage: tree-image DIRECTORY IMAGE [HASHTREE]");
+        if (argc < 3 || argc > 5)
+                return error_set(err, -EINVAL,
+                                 "usage: tree-image DIRECTORY IMAGE [HASHTREE [COMPRESSION]]");
         r = import_directory(argv[1], &tree, err);
         if (r >= 0)
-                r = write_image(tree, argv[2], &leaves, err);
-        if (r < 0 || argc == 3)
+                r = write_image(tree, argv[2], argc > 4 ? argv[4] : "none", &leaves, err);
+        if (r < 0 || argc == 3 || !*argv[3])
                 return r;
         r = write_hashes(&leaves, argv[3], &root_hash, err);
         if (r < 0)

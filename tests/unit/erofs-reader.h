@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A reader for flat EROFS images, for tests: written from the format's definition and sharing no
- * line with the writer, so that a misunderstanding there cannot hide here. Every offset is checked
- * against the image; false means that the image is broken. */
+/* A reader for EROFS images, flat and compressed with compact maps, for tests: written from what the
+ * kernel's zmap.c does and sharing no line with the writer, so that a misunderstanding there cannot
+ * hide here. Every offset is checked against the image; false means that the image is broken. */
+
+#include <lz4.h>
+#include <zstd.h>
 
 #include "macro.h"
 
@@ -11,13 +14,14 @@ struct reader {
         const uint8_t *data;
         uint64_t size;
         uint64_t root_nid, inodes, build_time, blocks, meta_start;
+        uint32_t algorithms; /* bits */
 };
 
 struct reader_inode {
         uint64_t nid, size, mtime, block;
         uint32_t mode, nlink, uid, gid, rdev, ino, layout;
         uint64_t xattrs, xattrs_size; /* offset in the image, bytes */
-        uint64_t tail;                /* offset of inline data */
+        uint64_t tail;                /* offset of inline data, or of the map */
 };
 
 struct reader_entry {
@@ -27,7 +31,7 @@ struct reader_entry {
         uint8_t type;
 };
 
-enum { READER_BLOCK = 4096, READER_PLAIN = 0, READER_INLINE = 2 };
+enum { READER_BLOCK = 4096, READER_PLAIN = 0, READER_INLINE = 2, READER_COMPACT = 3 };
 
 static inline uint64_t reader_number(const uint8_t *p, unsigned bytes)
 {
@@ -64,8 +68,10 @@ static inline bool reader_open(struct reader *r, const void *data, uint64_t size
         sb = reader_at(r, 1024, READER_BLOCK - 1024);
         if (!sb || reader_number(sb, 4) != 0xE0F5E1E2 || sb[12] != 12)
                 return false;
-        if (!(reader_number(sb + 8, 4) & 1) || reader_number(sb + 80, 4) != 0)
+        if (!(reader_number(sb + 8, 4) & 1) || reader_number(sb + 80, 4) > 3)
                 return false;
+        if (reader_number(sb + 80, 4) != 0)
+                r->algorithms = (uint32_t)reader_number(sb + 84, 2);
         crc = reader_crc32c(~0U, sb, 4);
         crc = reader_crc32c(crc, zeros, 4);
         crc = reader_crc32c(crc, sb + 8, READER_BLOCK - 1024 - 8);
@@ -111,7 +117,147 @@ static inline bool reader_inode(const struct reader *r, uint64_t nid, struct rea
         ret->xattrs = offset + length;
         ret->xattrs_size = count > 0 ? 12 + (count - 1) * 4 : 0;
         ret->tail = ret->xattrs + ret->xattrs_size;
-        return ret->layout == READER_PLAIN || ret->layout == READER_INLINE;
+        return ret->layout == READER_PLAIN || ret->layout == READER_INLINE ||
+               (ret->layout == READER_COMPACT && r->algorithms != 0);
+}
+
+/* ---- compressed files ---- */
+
+enum { READER_HEAD_PLAIN, READER_HEAD, READER_NONHEAD, READER_CLUSTER_MAX = 1024 * 1024 };
+
+/* What the map says of one logical cluster. */
+struct reader_lcluster {
+        unsigned type, low; /* the entry's two parts */
+        bool last;          /* of its pack */
+        uint64_t block;     /* of a head */
+};
+
+static inline unsigned reader_entry_bits(const uint8_t *pack, unsigned width, unsigned i,
+                                         unsigned *ret_type)
+{
+        unsigned bit = width * i;
+        uint64_t value = reader_number(pack + bit / 8, 3) >> bit % 8;
+
+        *ret_type = value >> 12 & 3;
+        return value & 0xfff;
+}
+
+/* Where a pack is that has the lcluster, its entries, its size, and the lcluster's index in it. */
+static inline const uint8_t *reader_pack(const struct reader *r, const struct reader_inode *inode,
+                                         uint64_t lcluster, unsigned *ret_n, unsigned *ret_width,
+                                         unsigned *ret_i)
+{
+        uint64_t start = (inode->tail + 7) / 8 * 8 + 8, total = (inode->size + 4095) / 4096;
+        uint64_t first = (32 - start % 32) / 4 & 7, large = 0, position = start;
+        bool small = true;
+
+        if (first < total)
+                large = (total - first) / 16 * 16;
+        if (lcluster >= first) {
+                position += first * 4;
+                lcluster -= first;
+                small = lcluster >= large;
+                if (small) {
+                        position += large * 2;
+                        lcluster -= large;
+                }
+        }
+        *ret_n = small ? 2 : 16;
+        *ret_width = small ? 16 : 14;
+        *ret_i = (unsigned)(lcluster % *ret_n);
+        return reader_at(r, position + lcluster / *ret_n * (small ? 8 : 32), small ? 8 : 32);
+}
+
+static inline bool reader_lcluster(const struct reader *r, const struct reader_inode *inode,
+                                   uint64_t lcluster, struct reader_lcluster *ret)
+{
+        unsigned n, width, i, type, low;
+        const uint8_t *pack = reader_pack(r, inode, lcluster, &n, &width, &i);
+        uint64_t blocks = 0;
+
+        if (!pack)
+                return false;
+        ret->low = reader_entry_bits(pack, width, i, &ret->type);
+        ret->last = i + 1 == n;
+        for (int at = (int)i - 1; at >= 0; at--) { /* what lies before it in the pack */
+                low = reader_entry_bits(pack, width, (unsigned)at, &type);
+                if (type != READER_NONHEAD) {
+                        blocks++;
+                } else if (low & 0x800) {
+                        blocks += low & 0x7ff;
+                        at--;
+                } else {
+                        at -= (int)low - 2; /* to the one behind the head, whose turn it is next */
+                }
+        }
+        ret->block = reader_number(pack + (n == 2 ? 4 : 28), 4) + blocks;
+        return true;
+}
+
+/* The head of the lcluster's extent, and the extent's end. */
+static inline bool reader_extent(const struct reader *r, const struct reader_inode *inode,
+                                 uint64_t lcluster, uint64_t *ret_head, uint64_t *ret_end,
+                                 struct reader_lcluster *ret)
+{
+        uint64_t total = (inode->size + 4095) / 4096, end = lcluster + 1;
+        struct reader_lcluster l;
+
+        while (reader_lcluster(r, inode, lcluster, ret) && ret->type == READER_NONHEAD) {
+                uint64_t distance = ret->low & 0x800 ? 1 : ret->low;
+
+                if (ret->last && !(ret->low & 0x800)) { /* it tells of the next head instead */
+                        if (end + ret->low - 1 > total)
+                                return false;
+                        if (lcluster == 0 || !reader_lcluster(r, inode, lcluster - 1, &l))
+                                return false;
+                        distance = 1;
+                        if (l.type == READER_NONHEAD)
+                                distance += l.low & 0x800 ? 1 : l.low;
+                }
+                if (distance == 0 || distance > lcluster)
+                        return false;
+                lcluster -= distance;
+        }
+        for (; end < total; end++)
+                if (!reader_lcluster(r, inode, end, &l) || l.type != READER_NONHEAD)
+                        break;
+        *ret_head = lcluster;
+        *ret_end = end;
+        return ret->type < READER_NONHEAD && (ret->low == 0);
+}
+
+/* The bytes of an extent; NULL when broken. They stay until the next call. */
+static inline const uint8_t *reader_decompress(const struct reader *r,
+                                               const struct reader_inode *inode, uint64_t head,
+                                               uint64_t end, const struct reader_lcluster *l)
+{
+        static uint8_t out[READER_CLUSTER_MAX];
+        const uint8_t *header = reader_at(r, (inode->tail + 7) / 8 * 8, 8), *data;
+        uint64_t size = (end * 4096 < inode->size ? end * 4096 : inode->size) - head * 4096;
+        uint64_t blocks = 1, packed;
+        struct reader_lcluster next;
+
+        if (l->type == READER_HEAD_PLAIN)
+                return end == head + 1 ? reader_at(r, l->block * READER_BLOCK, size) : NULL;
+        if (!header || size > sizeof(out))
+                return NULL;
+        if (end > head + 1) {
+                if (!reader_lcluster(r, inode, head + 1, &next) || !(next.low & 0x800))
+                        return NULL;
+                blocks = next.low & 0x7ff;
+        }
+        packed = blocks * READER_BLOCK;
+        data = reader_at(r, l->block * READER_BLOCK, packed);
+        for (unsigned i = 0; data && i < READER_BLOCK && *data == 0; i++, data++)
+                packed--;
+        if (!data || !(r->algorithms & 1U << header[6]))
+                return NULL;
+        if (header[6] == 0)
+                return (uint64_t)LZ4_decompress_safe((const char *)data, (char *)out, (int)packed,
+                                                     (int)size) == size
+                               ? out
+                               : NULL;
+        return header[6] == 3 && ZSTD_decompress(out, size, data, packed) == size ? out : NULL;
 }
 
 /* Block i of the inode's data: *ret_length bytes at the returned address; NULL when broken. */
@@ -125,6 +271,16 @@ static inline const uint8_t *reader_block(const struct reader *r, const struct r
         *ret_length = length;
         if (i >= n)
                 return NULL;
+        if (inode->layout == READER_COMPACT) {
+                struct reader_lcluster l;
+                uint64_t head, end;
+                const uint8_t *extent;
+
+                if (!reader_extent(r, inode, i, &head, &end, &l))
+                        return NULL;
+                extent = reader_decompress(r, inode, head, end, &l);
+                return extent ? extent + (i - head) * READER_BLOCK : NULL;
+        }
         if (inode->layout == READER_PLAIN || i + 1 < n)
                 return reader_at(r, (inode->block + i) * READER_BLOCK, length);
         /* The kernel refuses inline data that crosses a block. */

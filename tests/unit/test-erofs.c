@@ -25,21 +25,36 @@ static int memory_file(void)
         return fd;
 }
 
-static struct erofs_plan *plan_tree(const struct tree *tree)
+/* What a test wants of an image beside its tree. */
+struct form {
+        struct codec_settings codec;
+        uint32_t cluster_size;
+        unsigned threads;
+        uint64_t offset;
+};
+
+/* Writes the tree's image; returns its size. */
+static uint64_t write_form(const struct tree *tree, int fd, const struct form *form)
 {
-        struct erofs_options options = { .build_time = BUILD_TIME, .label = "slipway-test" };
-        struct erofs_plan *plan = NULL;
+        struct erofs_options options = {
+                .build_time = BUILD_TIME,
+                .label = "slipway-test",
+                .codec = form->codec,
+                .cluster_size = form->cluster_size,
+        };
+        struct erofs_target target = { fd, form->offset, UINT64_MAX, NULL };
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
         struct error err = {};
 
-        assert_ok(erofs_plan_new(tree->root, &options, &plan, &err), &err);
-        return plan;
+        assert_ok(erofs_image_new(tree->root, &options, &image, &err), &err);
+        assert_ok(erofs_image_write(image, NULL, &target, form->threads, &err), &err);
+        assert_in_range(erofs_image_size(image), 1, erofs_image_bound(image));
+        return erofs_image_size(image);
 }
 
-static void write_plan(const struct erofs_plan *plan, int fd, uint64_t offset, unsigned threads)
+static uint64_t write_plain(const struct tree *tree, int fd)
 {
-        struct error err = {};
-
-        assert_ok(erofs_plan_write(plan, NULL, fd, offset, NULL, threads, &err), &err);
+        return write_form(tree, fd, &(struct form){});
 }
 
 static const uint8_t *map_image(int fd, uint64_t size)
@@ -138,7 +153,8 @@ static bool compare_inode(struct comparison *c, const struct tree_node *node, ui
         if (compare_link(c, inode, nid))
                 return false;
         assert_true(reader_inode(&c->reader, nid, ret));
-        assert_int_equal(ret->ino, ++c->inodes);
+        c->inodes++;
+        assert_int_equal(ret->ino, nid);
         assert_int_equal(ret->mode, inode->mode);
         assert_int_equal(ret->uid, inode->uid);
         assert_int_equal(ret->gid, inode->gid);
@@ -146,7 +162,8 @@ static bool compare_inode(struct comparison *c, const struct tree_node *node, ui
         assert_int_equal(ret->nlink, directory ? 2 + count_directories(node) : inode->references);
         compare_xattrs(c, ret, inode);
         if (S_ISREG(inode->mode)) {
-                assert_int_equal(ret->layout, READER_PLAIN);
+                assert_true(ret->layout == READER_PLAIN ||
+                            (c->reader.algorithms != 0 && ret->layout == READER_COMPACT));
                 compare_content(c, ret, inode->data, inode->size);
         } else if (S_ISLNK(inode->mode)) {
                 compare_content(c, ret, inode->target, strlen(inode->target));
@@ -224,16 +241,17 @@ static void compare_image(const struct tree *tree, const uint8_t *data, uint64_t
         assert_int_equal(c.reader.inodes, c.inodes);
 }
 
-/* Writes the tree with `threads` and compares it; the image of one thread must be the same. */
-static void check_tree(const struct tree *tree, unsigned threads)
+/* Writes the tree with several threads and compares it; the image of one thread must be the same. */
+static void check_form(const struct tree *tree, struct form form)
 {
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = plan_tree(tree);
         _cleanup_close_ int fd = memory_file(), other = memory_file();
-        uint64_t size = erofs_plan_size(plan);
         const uint8_t *data, *other_data;
+        uint64_t size;
 
-        write_plan(plan, fd, 0, threads);
-        write_plan(plan, other, 0, 1);
+        form.threads = 4;
+        size = write_form(tree, fd, &form);
+        form.threads = 1;
+        assert_int_equal(write_form(tree, other, &form), size);
         data = map_image(fd, size);
         other_data = map_image(other, size);
         compare_image(tree, data, size);
@@ -241,6 +259,15 @@ static void check_tree(const struct tree *tree, unsigned threads)
         munmap((void *)data, size);
         munmap((void *)other_data, size);
 }
+
+static const struct form forms[] = {
+        {},
+        { .codec = { CODEC_ZSTD, 1 }, .cluster_size = 65536 },
+        { .codec = { CODEC_LZ4, 0 }, .cluster_size = 8192 },
+        { .codec = { CODEC_ZSTD, 3 }, .cluster_size = 8192 },
+        { .codec = { CODEC_LZ4HC, 3 }, .cluster_size = 131072 },
+        { .codec = { CODEC_ZSTD, 1 }, .cluster_size = 1048576 },
+};
 
 /* ---- random trees ---- */
 
@@ -327,6 +354,32 @@ static void random_symlink(uint64_t *s, struct tree_inode *inode)
         inode->size = length;
 }
 
+/* At and around the ends of blocks and clusters, and now and then large. */
+static size_t random_file_size(uint64_t *s, size_t limit)
+{
+        static const size_t units[] = { 4096, 8192, 65536, 131072, 1048576 };
+        size_t size;
+
+        if (below(s, 8) > 0)
+                return random_size(s, 40000);
+        size = units[below(s, 2 + below(s, 4))] * (1 + below(s, 3)) + below(s, 5) - 2;
+        return MIN(size, limit);
+}
+
+/* Stretches that compress well, a little, and not at all. */
+static void random_content(uint64_t *s, char *p, size_t size)
+{
+        for (size_t done = 0, n; done < size; done += n) {
+                n = MIN(size - done, (size_t)(1 + below(s, below(s, 4) == 0 ? 100000 : 6000)));
+                if (below(s, 3) == 0)
+                        random_bytes(s, p + done, n);
+                else
+                        memset(p + done, below(s, 2) == 0 ? 0 : (int)below(s, 256), n);
+                for (size_t i = 0; below(s, 2) == 0 && i < n; i += 1 + below(s, 200))
+                        p[done + i] = (char)below(s, 256);
+        }
+}
+
 static struct tree_inode *random_inode(uint64_t *s)
 {
         static const mode_t types[] = { S_IFREG, S_IFREG, S_IFREG, S_IFREG, S_IFDIR, S_IFDIR,
@@ -336,7 +389,7 @@ static struct tree_inode *random_inode(uint64_t *s)
         struct tree_inode *inode =
                 tree_inode_new(type | (mode_t)below(s, 010000), ids[below(s, ARRAY_SIZE(ids))],
                                ids[below(s, ARRAY_SIZE(ids))]);
-        static char data[40000];
+        static char data[2 * 1048576 + 4096];
 
         assert_non_null(inode);
         if (below(s, 5) == 0)
@@ -348,9 +401,9 @@ static struct tree_inode *random_inode(uint64_t *s)
         if (type == S_IFCHR || type == S_IFBLK)
                 inode->rdev = makedev(below(s, 4096), below(s, 1 << 20));
         if (type == S_IFREG) {
-                size_t size = random_size(s, sizeof(data));
+                size_t size = random_file_size(s, sizeof(data));
 
-                random_bytes(s, data, size);
+                random_content(s, data, size);
                 assert_int_equal(tree_inode_set_data(inode, data, size, NULL), 0);
         }
         return inode;
@@ -404,7 +457,8 @@ static void test_random_trees(void **state _unused_)
 
                 if (i % 100 == 0)
                         print_message("seed %llu\n", (unsigned long long)(seed + i));
-                check_tree(tree, 4);
+                check_form(tree, forms[0]);
+                check_form(tree, forms[1 + i % (ARRAY_SIZE(forms) - 1)]);
         }
 }
 
@@ -462,18 +516,16 @@ static void test_fsck(void **state _unused_)
 
         for (uint64_t seed = 1; seed <= 12; seed++) {
                 _cleanup_tree_ struct tree *tree = random_tree(seed);
-                _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
                 _cleanup_free_ char *image = NULL, *extract = NULL, *output = NULL;
                 _cleanup_close_ int fd = -1;
 
                 make_extractable(tree);
-                plan = plan_tree(tree);
                 assert_true(asprintf(&image, "%s/%u.erofs", directory, (unsigned)seed) > 0);
                 assert_true(asprintf(&output, "%s/%u", directory, (unsigned)seed) > 0);
                 assert_true(asprintf(&extract, "--extract=%s", output) > 0);
                 fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
                 assert_true(fd >= 0);
-                write_plan(plan, fd, 0, 0);
+                write_form(tree, fd, &forms[seed % 3 == 0 ? 2 : 0]);
                 assert_ok(spawn((const char *const[]){ "fsck.erofs", extract, image, NULL }, NULL,
                                 NULL, &err),
                           &err);
@@ -503,9 +555,9 @@ static struct tree *tree_with(const char *name, struct tree_inode *inode)
 static void test_large_directory(void **state _unused_)
 {
         _cleanup_tree_ struct tree *tree = tree_with(NULL, NULL);
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
         _cleanup_close_ int fd = memory_file();
         struct reader reader;
+        uint64_t size;
         struct reader_inode root;
         struct reader_entry entry;
         const uint8_t *data;
@@ -517,11 +569,10 @@ static void test_large_directory(void **state _unused_)
                 link_new(tree->root, name,
                          tree_inode_new(i < 70000 ? S_IFDIR | 0755 : S_IFREG | 0644, 0, 0));
         }
-        plan = plan_tree(tree);
-        write_plan(plan, fd, 0, 0);
-        data = map_image(fd, erofs_plan_size(plan));
-        compare_image(tree, data, erofs_plan_size(plan));
-        assert_true(reader_open(&reader, data, erofs_plan_size(plan)));
+        size = write_plain(tree, fd);
+        data = map_image(fd, size);
+        compare_image(tree, data, size);
+        assert_true(reader_open(&reader, data, size));
         assert_true(reader_inode(&reader, reader.root_nid, &root));
         assert_int_equal(root.nlink, 70002);
         for (unsigned i = 0; i < 100000; i += 7) {
@@ -532,7 +583,7 @@ static void test_large_directory(void **state _unused_)
         assert_true(reader_lookup(&reader, &root, ".", &entry));
         assert_true(reader_lookup(&reader, &root, "..", &entry));
         assert_false(reader_lookup(&reader, &root, "entry-100000", &entry));
-        munmap((void *)data, erofs_plan_size(plan));
+        munmap((void *)data, size);
 }
 
 static uint64_t allocated(int fd)
@@ -552,7 +603,7 @@ static void test_large_file(void **state _unused_)
         _cleanup_close_ int source = mkstemp(path), fd = memory_file();
         struct tree_inode *inode = tree_inode_new(S_IFREG | 0644, 0, 0);
         _cleanup_tree_ struct tree *tree = tree_with("large", inode);
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        uint64_t image_size;
         struct reader reader;
         struct reader_inode found;
         struct reader_entry entry;
@@ -565,13 +616,12 @@ static void test_large_file(void **state _unused_)
         inode->kind = CONTENT_PATH;
         inode->size = size;
         inode->path = strdup(path);
-        plan = plan_tree(tree);
-        write_plan(plan, fd, 0, 0);
+        image_size = write_plain(tree, fd);
         unlink(path);
 
         assert_in_range(allocated(fd), 4 * 4096, 16 * 4096);
-        data = map_image(fd, erofs_plan_size(plan));
-        assert_true(reader_open(&reader, data, erofs_plan_size(plan)));
+        data = map_image(fd, image_size);
+        assert_true(reader_open(&reader, data, image_size));
         assert_true(reader_inode(&reader, reader.root_nid, &found));
         assert_true(reader_lookup(&reader, &found, "large", &entry));
         assert_true(reader_inode(&reader, entry.nid, &found));
@@ -580,49 +630,73 @@ static void test_large_file(void **state _unused_)
         assert_memory_equal(reader_block(&reader, &found, 4 * GIB / 4096, &length) + 4094, "ma", 2);
         assert_memory_equal(reader_block(&reader, &found, 4 * GIB / 4096 + 1, &length), "rk!", 3);
         assert_memory_equal(reader_block(&reader, &found, 5 * GIB / 4096, &length), "mark!", 5);
-        munmap((void *)data, erofs_plan_size(plan));
+        munmap((void *)data, image_size);
 }
 
 static void test_offset(void **state _unused_)
 {
         _cleanup_tree_ struct tree *tree = random_tree(7);
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = plan_tree(tree);
+        struct form form = { .offset = 3 * 4096ULL };
         _cleanup_close_ int fd = memory_file();
-        uint64_t size = erofs_plan_size(plan), offset = 3 * 4096;
-        const uint8_t *data;
+        uint64_t size = write_form(tree, fd, &form);
+        const uint8_t *data = map_image(fd, form.offset + size);
 
-        write_plan(plan, fd, offset, 0);
-        data = map_image(fd, offset + size);
-        for (uint64_t i = 0; i < offset; i++)
+        for (uint64_t i = 0; i < form.offset; i++)
                 assert_int_equal(data[i], 0);
-        compare_image(tree, data + offset, size);
-        munmap((void *)data, offset + size);
+        compare_image(tree, data + form.offset, size);
+        munmap((void *)data, form.offset + size);
 }
 
-/* An empty tree is two inodes' worth of one block; its superblock is known byte by byte. */
+/* Nothing goes beyond the room there is, but the size is that of the whole image. */
+static void test_room(void **state _unused_)
+{
+        _cleanup_tree_ struct tree *tree = random_tree(7);
+        struct erofs_options options = { .build_time = BUILD_TIME, .label = "slipway-test" };
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        _cleanup_close_ int fd = memory_file(), whole = memory_file();
+        struct erofs_target target = { fd, 0, 4 * 4096, NULL };
+        uint64_t size = write_plain(tree, whole);
+        uint8_t some[4 * 4096], same[4 * 4096];
+        struct error err = {};
+        struct stat st;
+
+        assert_true(size > target.room);
+        assert_ok(erofs_image_new(tree->root, &options, &image, &err), &err);
+        assert_ok(erofs_image_write(image, NULL, &target, 0, &err), &err);
+        assert_int_equal(erofs_image_size(image), size);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_size, target.room);
+        assert_int_equal(io_pread(fd, some, sizeof(some), 0, NULL, NULL), 0);
+        assert_int_equal(io_pread(whole, same, sizeof(same), 0, NULL, NULL), 0);
+        assert_memory_equal(some, same, sizeof(some));
+}
+
+/* An empty tree is a superblock and an inode, each in a block of its own; the superblock is known
+ * byte by byte. */
 static void test_superblock(void **state _unused_)
 {
         static const struct uuid uuid = { "0123456789abcde" };
         struct erofs_options options = { .uuid = (struct uuid *)&uuid, .build_time = 0x12345678 };
         _cleanup_tree_ struct tree *tree = tree_with(NULL, NULL);
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
         _cleanup_close_ int fd = memory_file();
+        struct erofs_target target = { fd, 0, UINT64_MAX, NULL };
         static const uint8_t expected[] = {
                 0xe2, 0xe1, 0xf5, 0xe0, 0,   0,   0,   0, /* magic, checksum */
-                3,    0,    0,    0,    12,  0,   36,  0, /* features, bits, root */
+                3,    0,    0,    0,    12,  0,   1,   0, /* features, bits, root */
                 1,    0,    0,    0,    0,   0,   0,   0, /* inodes */
                 0x78, 0x56, 0x34, 0x12, 0,   0,   0,   0, /* build time */
-                0,    0,    0,    0,    1,   0,   0,   0, /* nanoseconds, blocks */
-                0,    0,    0,    0,    0,   0,   0,   0, /* metadata, shared xattrs */
+                0,    0,    0,    0,    2,   0,   0,   0, /* nanoseconds, blocks */
+                1,    0,    0,    0,    0,   0,   0,   0, /* metadata, shared xattrs */
                 '0',  '1',  '2',  '3',  '4', '5', '6', '7', '8', '9', 'a',
                 'b',  'c',  'd',  'e',  0,   'l', 'a', 'b', 'e', 'l', 0,
         };
         uint8_t sb[128];
 
         options.label = "label";
-        assert_int_equal(erofs_plan_new(tree->root, &options, &plan, NULL), 0);
-        assert_int_equal(erofs_plan_size(plan), 4096);
-        write_plan(plan, fd, 0, 0);
+        assert_int_equal(erofs_image_new(tree->root, &options, &image, NULL), 0);
+        assert_int_equal(erofs_image_write(image, NULL, &target, 0, NULL), 0);
+        assert_int_equal(erofs_image_size(image), 2 * 4096);
         assert_int_equal(io_pread(fd, sb, sizeof(sb), 1024, NULL, NULL), 0);
         memset(sb + 4, 0, 4);
         assert_memory_equal(sb, expected, sizeof(expected));
@@ -636,11 +710,11 @@ static void assert_refused(const struct tree *tree, const struct erofs_options *
                            const char *message)
 {
         static const struct erofs_options none = {};
-        struct erofs_plan *plan = NULL;
+        struct erofs_image *image = NULL;
         struct error err = {};
 
-        assert_int_equal(erofs_plan_new(tree->root, options ?: &none, &plan, &err), code);
-        assert_null(plan);
+        assert_int_equal(erofs_image_new(tree->root, options ?: &none, &image, &err), code);
+        assert_null(image);
         if (!strstr(err.message, message))
                 fail_msg("'%s' is not in '%s'", message, err.message);
 }
@@ -689,7 +763,7 @@ static void test_refused_xattrs(void **state _unused_)
                 assert_int_equal(tree_inode_set_xattr(inode, name, value, sizeof(value) - 16, NULL),
                                  0);
         }
-        check_tree(tree, 1);
+        check_form(tree, forms[0]);
         assert_int_equal(tree_inode_set_xattr(inode, "user.4", value, 256, NULL), 0);
         assert_refused(tree, NULL, -E2BIG, "/a: xattrs: more than 262148 bytes together");
         inode->xattrs[0].size = 65536;
@@ -726,25 +800,46 @@ static void test_refused_inodes(void **state _unused_)
                        "label 'sixteen letters!' is longer than 15 bytes");
 }
 
-/* A source that changed since the plan is an error that names the file, never a wrong image. */
+static int write_to_memory(const struct tree *tree, struct error *err)
+{
+        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        _cleanup_close_ int fd = memory_file();
+        struct erofs_target target = { fd, 0, UINT64_MAX, NULL };
+
+        assert_int_equal(erofs_image_new(tree->root, &(struct erofs_options){}, &image, NULL), 0);
+        return erofs_image_write(image, NULL, &target, 4, err);
+}
+
+/* A source that changed since is an error that names the file, never a wrong image; also when other
+ * threads wait for it. */
 static void test_refused_content(void **state _unused_)
 {
         char path[] = "/tmp/slipway-erofs-XXXXXX";
         struct tree_inode *inode = tree_inode_new(S_IFREG | 0644, 0, 0);
         _cleanup_tree_ struct tree *tree = tree_with("a", inode);
-        _cleanup_(erofs_plan_free_p) struct erofs_plan *plan = NULL;
-        _cleanup_close_ int source = mkstemp(path), fd = memory_file();
+        _cleanup_close_ int source = mkstemp(path);
         struct error err = {};
 
         inode->kind = CONTENT_PATH;
-        inode->size = 10000;
+        inode->size = 5 * MIB;
         inode->path = strdup(path);
-        plan = plan_tree(tree);
         assert_int_equal(ftruncate(source, 9999), 0);
-        assert_true(erofs_plan_write(plan, NULL, fd, 0, NULL, 0, &err) < 0);
+        assert_true(write_to_memory(tree, &err) < 0);
         assert_non_null(strstr(err.message, "/a: "));
         unlink(path);
-        assert_int_equal(erofs_plan_write(plan, NULL, fd, 0, NULL, 0, &err), -ENOENT);
+        assert_int_equal(write_to_memory(tree, &err), -ENOENT);
+}
+
+static void test_refused_cluster(void **state _unused_)
+{
+        static const uint32_t sizes[] = { 0, 4096, 65535, 3 * 4096, 2 * 1024 * 1024 };
+        _cleanup_tree_ struct tree *tree = tree_with(NULL, NULL);
+
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+                assert_refused(tree,
+                               &(struct erofs_options){ .codec = { CODEC_ZSTD, 3 },
+                                                        .cluster_size = sizes[i] },
+                               -EINVAL, "is no power of two from 8192 to 1048576");
 }
 
 int main(void)
@@ -756,11 +851,13 @@ int main(void)
                 cmocka_unit_test(test_large_directory),
                 cmocka_unit_test(test_large_file),
                 cmocka_unit_test(test_offset),
+                cmocka_unit_test(test_room),
                 cmocka_unit_test(test_refused_names),
                 cmocka_unit_test(test_refused_links),
                 cmocka_unit_test(test_refused_xattrs),
                 cmocka_unit_test(test_refused_inodes),
                 cmocka_unit_test(test_refused_content),
+                cmocka_unit_test(test_refused_cluster),
         };
 
         return test_run(tests);
