@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Compressors for small independent pieces of data, as the kernel's EROFS decompresses them. codec.c
- * is the only file that includes <lz4.h>. */
+/* Compressors for small independent pieces of data, as the kernel's EROFS decompresses them.
+ * codec.c is the only file that includes <lz4.h>. */
 
 #include "error.h"
 

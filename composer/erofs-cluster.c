@@ -109,7 +109,8 @@ static void put_bits(uint8_t *pack, unsigned index, unsigned bits, uint16_t valu
 }
 
 /* n lclusters, not more than the pack's `entries`, to a pack of `size` bytes. */
-static void encode_pack(struct cursor *c, unsigned n, unsigned entries, unsigned size, uint8_t *pack)
+static void encode_pack(struct cursor *c, unsigned n, unsigned entries, unsigned size,
+                        uint8_t *pack)
 {
         unsigned bits = (size - (unsigned)sizeof(__le32)) * 8 / entries;
         uint32_t before = 0, base = 0;

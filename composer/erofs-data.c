@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Contents of files, from the tree to the image in one pass. Threads take batches of pieces, one
- * after the other: read, compress, and pack each piece into whole blocks. Then a batch waits for its
- * turn to get its place, which is behind that of the batch before; from there on it is independent
- * again, and its blocks are hashed and written. So every byte's place and value follow from the tree
- * alone, small files cost no write of their own, a large file is shared by all threads, and memory
- * is one batch a thread. */
+ * after the other: read, compress, and pack each piece into whole blocks. Then a batch waits for
+ * its turn to get its place, which is behind that of the batch before; from there on it is
+ * independent again, and its blocks are hashed and written. So every byte's place and value follow
+ * from the tree alone, small files cost no write of their own, a large file is shared by all
+ * threads, and memory is one batch a thread. */
 
 #include <assert.h>
 #include <errno.h>
@@ -387,7 +387,8 @@ static void writer_done(struct writer *w)
         pthread_mutex_destroy(&w->lock);
 }
 
-/* Now that it shows: a file that did not shrink has the layout of plain ones, which needs no map. */
+/* Now that it shows: a file that did not shrink has the layout of plain ones, which needs no map.
+ */
 static void settle_layouts(struct erofs_image *image)
 {
         for (size_t i = 0; i < image->n_files; i++) {

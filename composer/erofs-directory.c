@@ -110,7 +110,8 @@ uint8_t erofs_file_type(mode_t mode)
 }
 
 /* Writes n entries from the cursor on into one block. */
-static void block_encode(const struct erofs_image *image, struct cursor *c, size_t n, uint8_t *block)
+static void block_encode(const struct erofs_image *image, struct cursor *c, size_t n,
+                         uint8_t *block)
 {
         size_t name_offset = n * sizeof(struct erofs_dirent);
 

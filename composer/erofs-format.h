@@ -130,9 +130,9 @@ struct erofs_lz4_config {
 static_assert(sizeof(struct erofs_lz4_config) == 16, "EROFS LZ4 configuration");
 
 struct erofs_zstd_config {
-        __le16 length;       /* 6 */
-        __u8 format;         /* 0: frames with their magic number */
-        __u8 window_log;     /* less 10 */
+        __le16 length;   /* 6 */
+        __u8 format;     /* 0: frames with their magic number */
+        __u8 window_log; /* less 10 */
         __u8 reserved[4];
 } _packed_;
 static_assert(sizeof(struct erofs_zstd_config) == 8, "EROFS zstd configuration");

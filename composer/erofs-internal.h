@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The image in the making, shared by the files of the EROFS writer and by nobody else: erofs.c makes
- * it, erofs-data.c gives the contents of files their blocks and writes them, erofs-zone.c places and
- * encodes the metadata, erofs-cluster.c, erofs-xattr.c and erofs-directory.c know their own records.
+/* The image in the making, shared by the files of the EROFS writer and by nobody else: erofs.c
+ * makes it, erofs-data.c gives the contents of files their blocks and writes them, erofs-zone.c
+ * places and encodes the metadata, erofs-cluster.c, erofs-xattr.c and erofs-directory.c know their
+ * own records.
  *
  * Contents are cut into pieces of piece_size, each of a file of its own: what is compressed as one.
  * Threads take batches of pieces. */
@@ -50,9 +51,9 @@ struct erofs_image {
         uint16_t *piece_blocks; /* of each compressed piece; 0: it stayed plain */
         uint32_t *batches;      /* first piece of each, and the end */
         size_t n_batches;
-        uint64_t bound_blocks;           /* no image has more */
-        uint64_t zone_block, end_block;  /* data ends and the zone begins, the image ends */
-        uint8_t *zone;                   /* the zone's bytes */
+        uint64_t bound_blocks;          /* no image has more */
+        uint64_t zone_block, end_block; /* data ends and the zone begins, the image ends */
+        uint8_t *zone;                  /* the zone's bytes */
         uint64_t zone_blocks;
 };
 

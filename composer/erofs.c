@@ -303,9 +303,9 @@ static int find_bound(struct erofs_image *image, struct error *err)
                 uint64_t map = item->compress ? erofs_map_size(item) : 0;
 
                 blocks += erofs_item_plain_blocks(item);
-                bytes += 2 * ROUND_UP(item->inode_size + item->xattr_size + map +
-                                              erofs_item_tail(item),
-                                      EROFS_SLOT_SIZE);
+                bytes += 2 *
+                         ROUND_UP(item->inode_size + item->xattr_size + map + erofs_item_tail(item),
+                                  EROFS_SLOT_SIZE);
                 if (blocks + DIV_ROUND_UP(bytes, EROFS_BLOCK_SIZE) > UINT32_MAX)
                         return too_large(item, err);
         }

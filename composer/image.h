@@ -24,21 +24,20 @@ void image_settings_done(struct image_settings *s);
 #define _cleanup_image_settings_ _cleanup_(image_settings_done)
 
 /* Fills in what a manifest leaves out. "auto" is the best that the tree's kernel reads, by its
- * config: zstd, else lz4hc, else none, as for a tree without a kernel. -EOPNOTSUPP when the manifest
- * wants what that kernel cannot read. */
+ * config: zstd, else lz4hc, else none, as for a tree without a kernel. -EOPNOTSUPP when the
+ * manifest wants what that kernel cannot read. */
 int image_settings_complete(const struct image_settings *wanted, const struct tree *tree,
                             const struct content_store *store, struct image_settings *ret,
                             struct error *err) _must_check_;
 /* Complete settings as one line of JSON, and back. Caller frees. */
-int image_settings_text(const struct image_settings *s, char **ret,
-                        struct error *err) _must_check_;
+int image_settings_text(const struct image_settings *s, char **ret, struct error *err) _must_check_;
 int image_settings_parse(const char *text, struct image_settings *ret,
                          struct error *err) _must_check_;
 /* What else the bytes depend on: name and version of the compressing library, or "". */
 void image_library(const struct image_settings *s, char ret[CODEC_LIBRARY_MAX]);
 
-/* The image of /usr of the tree whose root identity (see repo_commit_tree()) is `root`. The settings
- * are complete and outlive it, as does the tree. */
+/* The image of /usr of the tree whose root identity (see repo_commit_tree()) is `root`. The
+ * settings are complete and outlive it, as does the tree. */
 int image_new(const struct tree *tree, const struct sha256 *root,
               const struct image_settings *settings, struct erofs_image **ret,
               struct error *err) _must_check_;

@@ -24,8 +24,8 @@ static int plan_image(const struct workdir *w, const struct manifest *m, struct 
         if (r >= 0)
                 r = image_new(c->merge.tree, &(struct sha256){}, &settings, &image, err);
         if (r >= 0)
-                r = erofs_image_write(image, &store, &(struct erofs_target){ .fd = -1 },
-                                      w->threads, err);
+                r = erofs_image_write(image, &store, &(struct erofs_target){ .fd = -1 }, w->threads,
+                                      err);
         if (r < 0)
                 return r;
         c->usr_size = erofs_image_size(image);

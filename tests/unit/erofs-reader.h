@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A reader for EROFS images, flat and compressed with compact maps, for tests: written from what the
- * kernel's zmap.c does and sharing no line with the writer, so that a misunderstanding there cannot
- * hide here. Every offset is checked against the image; false means that the image is broken. */
+/* A reader for EROFS images, flat and compressed with compact maps, for tests: written from what
+ * the kernel's zmap.c does and sharing no line with the writer, so that a misunderstanding there
+ * cannot hide here. Every offset is checked against the image; false means that the image is
+ * broken. */
 
 #include <lz4.h>
 #include <zstd.h>

@@ -241,7 +241,8 @@ static void compare_image(const struct tree *tree, const uint8_t *data, uint64_t
         assert_int_equal(c.reader.inodes, c.inodes);
 }
 
-/* Writes the tree with several threads and compares it; the image of one thread must be the same. */
+/* Writes the tree with several threads and compares it; the image of one thread must be the same.
+ */
 static void check_form(const struct tree *tree, struct form form)
 {
         _cleanup_close_ int fd = memory_file(), other = memory_file();
