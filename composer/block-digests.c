@@ -10,19 +10,20 @@
 
 enum { CHUNK_SIZE = 1024 * 1024, CHUNK_BLOCKS = CHUNK_SIZE / BLOCK_SIZE };
 
-static const uint8_t zeros[BLOCK_SIZE];
+const struct sha256 zero_block_digest = { {
+        0xad, 0x7f, 0xac, 0xb2, 0x58, 0x6f, 0xc6, 0xe9, 0x66, 0xc0, 0x04,
+        0xd7, 0xd1, 0xd1, 0x6b, 0x02, 0x4f, 0x58, 0x05, 0xff, 0x7c, 0xb4,
+        0x7c, 0x7a, 0x85, 0xda, 0xbd, 0x8b, 0x48, 0x89, 0x2c, 0xa7,
+} };
 
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err)
 {
-        struct sha256 zero;
-
         *b = (struct block_digests){ .items = calloc(MAX(count, 1ULL), sizeof(*b->items)),
                                      .count = count };
         if (!b->items)
                 return error_oom(err);
-        sha256_of(zeros, BLOCK_SIZE, &zero);
         for (uint64_t i = 0; i < count; i++)
-                b->items[i] = zero;
+                b->items[i] = zero_block_digest;
         return 0;
 }
 
@@ -32,20 +33,27 @@ void block_digests_done(struct block_digests *b)
         *b = (struct block_digests){};
 }
 
+void blocks_hash(const void *data, uint64_t count, struct sha256 *ret)
+{
+        const uint8_t *block = data;
+
+        for (uint64_t i = 0; i < count; i++, block += BLOCK_SIZE)
+                if (memory_is_zero(block, BLOCK_SIZE))
+                        ret[i] = zero_block_digest;
+                else
+                        sha256_of(block, BLOCK_SIZE, &ret[i]);
+}
+
 void block_digests_set(struct block_digests *b, uint64_t first, const void *data, uint64_t count)
 {
         assert(first + count <= b->count);
-        for (uint64_t i = 0; i < count; i++)
-                sha256_of((const uint8_t *)data + i * BLOCK_SIZE, BLOCK_SIZE, &b->items[first + i]);
+        blocks_hash(data, count, &b->items[first]);
 }
 
 bool block_digests_zero(const struct block_digests *b, uint64_t first, uint64_t count)
 {
-        struct sha256 zero;
-
-        sha256_of(zeros, BLOCK_SIZE, &zero);
         for (uint64_t i = 0; i < count; i++)
-                if (!sha256_equal(&b->items[first + i], &zero))
+                if (!sha256_equal(&b->items[first + i], &zero_block_digest))
                         return false;
         return true;
 }

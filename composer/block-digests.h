@@ -9,6 +9,9 @@
 
 enum { BLOCK_SIZE = 4096 };
 
+/* That of a block of zeros. */
+extern const struct sha256 zero_block_digest;
+
 /* A 128th of the image's size in memory. */
 struct block_digests {
         struct sha256 *items;
@@ -19,6 +22,8 @@ struct block_digests {
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err) _must_check_;
 void block_digests_done(struct block_digests *b);
 #define _cleanup_block_digests_ _cleanup_(block_digests_done)
+/* The digests of `count` blocks of data. */
+void blocks_hash(const void *data, uint64_t count, struct sha256 *ret);
 /* Notes `count` blocks from block `first`. Several threads may, each for blocks of its own. */
 void block_digests_set(struct block_digests *b, uint64_t first, const void *data, uint64_t count);
 /* Whether those blocks are zeros. */

@@ -258,6 +258,7 @@ static int write_image(struct run *run, struct erofs_image *image, struct error 
 /* The disk is as large as it will be. */
 static int step_erofs(struct run *run, struct error *err)
 {
+        _cleanup_(extent_cache_free_p) struct extent_cache *cache = NULL;
         _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
         struct content_store store = repo_contents(run->w->repo);
         struct draft *disk = NULL;
@@ -268,11 +269,15 @@ static int step_erofs(struct run *run, struct error *err)
                 r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store,
                                             &run->settings, err);
         if (r >= 0)
-                r = image_new(run->c->merge.tree, &run->root, &run->settings, &image, err);
+                r = image_cache_open(run->w->cache_fd, &run->settings, &cache, err);
+        if (r >= 0)
+                r = image_new(run->c->merge.tree, &run->root, &run->settings, cache, &image, err);
         if (r >= 0)
                 r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE,
                                        err);
-        return r < 0 ? r : write_image(run, image, err);
+        if (r >= 0)
+                r = write_image(run, image, err);
+        return r >= 0 && cache ? extent_cache_finish(cache, err) : r;
 }
 
 static int step_verity(struct run *run, struct error *err)

@@ -22,9 +22,10 @@ enum { TURN_POLL_NS = 100 * 1000 * 1000, HOLE_SIZE_MIN = 1024 * 1024 };
 /* What a thread works with. */
 struct workspace {
         struct workspace *next;
-        struct codec *codec;   /* NULL: nothing is compressed */
-        uint8_t *in, *scratch; /* one piece each: as it is, and compressed */
-        uint8_t *out;          /* blocks of a batch */
+        struct codec *codec;    /* NULL: nothing is compressed */
+        uint8_t *in, *scratch;  /* one piece each: as it is, and compressed */
+        uint8_t *out;           /* blocks of a batch */
+        struct sha256 *digests; /* of these */
 };
 
 struct writer {
@@ -49,6 +50,7 @@ static void workspace_free(struct workspace *s)
         free(s->in);
         free(s->scratch);
         free(s->out);
+        free(s->digests);
         free(s);
 }
 DEFINE_CLEANUP(struct workspace, workspace_free)
@@ -69,7 +71,8 @@ static int workspace_new(const struct erofs_image *image, struct workspace **ret
         s->out = aligned_alloc(IO_DIRECT_ALIGN, batch_size_max(image));
         s->in = malloc(image->piece_size);
         s->scratch = malloc(image->piece_size);
-        if (!s->out || !s->in || !s->scratch)
+        s->digests = calloc(batch_size_max(image) / EROFS_BLOCK_SIZE, sizeof(*s->digests));
+        if (!s->out || !s->in || !s->scratch || !s->digests)
                 return error_oom(err);
         if (image->codec.kind != CODEC_NONE)
                 r = codec_new(&image->codec, image->piece_size, &s->codec, err);
@@ -155,7 +158,7 @@ static int pack_piece(struct writer *w, struct workspace *s, const struct erofs_
                       struct error *err)
 {
         uint64_t offset = (uint64_t)(piece - file->piece) * w->image->piece_size;
-        size_t size = (size_t)MIN(file->size - offset, (uint64_t)w->image->piece_size);
+        size_t size = erofs_piece_size(w->image, file, piece);
         size_t space = ROUND_UP(size, (size_t)EROFS_BLOCK_SIZE);
         uint16_t blocks = 0;
         int r;
@@ -198,9 +201,9 @@ static uint32_t end_of_file(const struct erofs_image *image, size_t file)
         return file + 1 < image->n_files ? image->files[file + 1]->piece : image->n_pieces;
 }
 
-/* Packs the pieces from *piece up to the end of the file or of the batch; returns their blocks. */
+/* Packs the pieces [piece, end) of a file; returns their blocks. */
 static int64_t pack_file(struct writer *w, struct workspace *s, struct erofs_item *file,
-                         uint32_t *piece, uint32_t end, uint8_t *out, struct error *err)
+                         uint32_t piece, uint32_t end, uint8_t *out, struct error *err)
 {
         _cleanup_content_ struct content content = CONTENT_NULL;
         char path[TREE_PATH_MAX];
@@ -208,42 +211,67 @@ static int64_t pack_file(struct writer *w, struct workspace *s, struct erofs_ite
         int r;
 
         r = content_open(file->inode, w->store, &content, err);
-        for (; r >= 0 && *piece < end; ++*piece) {
-                r = pack_piece(w, s, file, &content, *piece, out + blocks * EROFS_BLOCK_SIZE, err);
+        for (; r >= 0 && piece < end; piece++) {
+                r = pack_piece(w, s, file, &content, piece, out + blocks * EROFS_BLOCK_SIZE, err);
                 if (r > 0)
                         blocks += r;
         }
         return r < 0 ? error_prefix(err, r, "%s", tree_path(file->node, path)) : blocks;
 }
 
-/* The blocks of each file in a batch. A batch has not more files than blocks. */
+/* The blocks of each file in a batch. */
 struct share {
         struct erofs_item *file;
         uint32_t blocks;
+        uint32_t cache_block; /* where they go in the cache's new pack */
+        bool keep;            /* they do */
 };
 
 struct batch {
-        struct share *shares;
+        struct share *shares; /* not more than there are pieces */
         size_t n_shares;
         uint64_t blocks;
 };
+
+/* Appends the pieces [piece, end) of a file: as they are kept, or made anew. */
+static int add_share(struct writer *w, struct workspace *s, struct erofs_item *file, uint32_t piece,
+                     uint32_t end, struct batch *b, struct error *err)
+{
+        struct extent_cache *cache = w->image->cache;
+        struct sha256 *digests = s->digests + b->blocks;
+        uint8_t *out = s->out + b->blocks * EROFS_BLOCK_SIZE;
+        int64_t blocks = file->kept ? erofs_kept_load(w->image, file, piece, end, out, digests) : 0;
+        bool found = blocks > 0;
+
+        if (!found) {
+                blocks = pack_file(w, s, file, piece, end, out, err);
+                if (blocks < 0)
+                        return (int)blocks;
+                blocks_hash(out, (uint64_t)blocks, digests);
+        }
+        b->shares[b->n_shares++] = (struct share){
+                .file = file,
+                .blocks = (uint32_t)blocks,
+                .keep = cache && file->compress && file->inode->kind == CONTENT_OBJECT &&
+                        (!found || extent_cache_gathers(cache)),
+        };
+        b->blocks += (uint64_t)blocks;
+        return 0;
+}
 
 static int pack_batch(struct writer *w, struct workspace *s, size_t index, struct batch *b,
                       struct error *err)
 {
         const struct erofs_image *image = w->image;
-        uint32_t piece = image->batches[index], end = image->batches[index + 1];
+        uint32_t piece = image->batches[index], end = image->batches[index + 1], file_end;
 
-        for (size_t i = file_of(image, piece); piece < end; i++) {
-                struct erofs_item *file = image->files[i];
-                uint32_t file_end = MIN(end, end_of_file(image, i));
-                int64_t blocks = pack_file(w, s, file, &piece, file_end,
-                                           s->out + b->blocks * EROFS_BLOCK_SIZE, err);
+        for (size_t i = file_of(image, piece); piece < end; i++, piece = file_end) {
+                int r;
 
-                if (blocks < 0)
-                        return (int)blocks;
-                b->shares[b->n_shares++] = (struct share){ file, (uint32_t)blocks };
-                b->blocks += (uint64_t)blocks;
+                file_end = MIN(end, end_of_file(image, i));
+                r = add_share(w, s, image->files[i], piece, file_end, b, err);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -269,6 +297,23 @@ static int wait_turn(struct writer *w, size_t index, struct error *err)
         return r;
 }
 
+/* Behind what the file has already, or where its contents begin. */
+static void place_share(struct writer *w, struct share *s)
+{
+        struct erofs_item *file = s->file;
+
+        if (file->blocks == 0)
+                file->block = (uint32_t)w->block;
+        file->blocks += s->blocks;
+        w->block += s->blocks;
+        if (!s->keep)
+                return;
+        s->cache_block = extent_cache_reserve(w->image->cache, s->blocks);
+        if (file->cache_blocks == 0)
+                file->cache_block = s->cache_block;
+        file->cache_blocks += s->blocks;
+}
+
 /* Gives the batch its place, and the next one its turn. */
 static int place_batch(struct writer *w, size_t index, const struct batch *b, uint64_t *ret_block,
                        struct error *err)
@@ -279,14 +324,8 @@ static int place_batch(struct writer *w, size_t index, const struct batch *b, ui
         r = wait_turn(w, index, err);
         if (r >= 0) {
                 *ret_block = w->block;
-                for (size_t i = 0; i < b->n_shares; i++) {
-                        struct erofs_item *file = b->shares[i].file;
-
-                        if (file->blocks == 0)
-                                file->block = (uint32_t)w->block;
-                        file->blocks += b->shares[i].blocks;
-                        w->block += b->shares[i].blocks;
-                }
+                for (size_t i = 0; i < b->n_shares; i++)
+                        place_share(w, &b->shares[i]);
                 w->turn++;
                 pthread_cond_broadcast(&w->turned);
         }
@@ -302,6 +341,26 @@ static void fail(struct writer *w)
         pthread_mutex_unlock(&w->lock);
 }
 
+/* Neighbours that are kept go to the cache together. */
+static int keep_batch(struct writer *w, const struct workspace *s, const struct batch *b,
+                      struct error *err)
+{
+        uint64_t first = 0;
+        int r = 0;
+
+        for (size_t i = 0, next; r >= 0 && i < b->n_shares; i = next) {
+                uint32_t blocks = b->shares[i].blocks;
+
+                for (next = i + 1; next < b->n_shares && b->shares[next].keep == b->shares[i].keep;)
+                        blocks += b->shares[next++].blocks;
+                if (b->shares[i].keep)
+                        r = extent_cache_write(w->image->cache, b->shares[i].cache_block,
+                                               s->out + first * EROFS_BLOCK_SIZE, blocks, err);
+                first += blocks;
+        }
+        return r;
+}
+
 static int write_batch(struct writer *w, struct workspace *s, size_t index, struct error *err)
 {
         size_t pieces = w->image->batches[index + 1] - w->image->batches[index];
@@ -315,7 +374,9 @@ static int write_batch(struct writer *w, struct workspace *s, size_t index, stru
         r = pack_batch(w, s, index, &b, err);
         if (r >= 0)
                 r = place_batch(w, index, &b, &block, err);
-        return r < 0 ? r : erofs_blocks_write(w->target, s->out, b.blocks, block, err);
+        if (r >= 0)
+                r = erofs_blocks_write(w->target, s->out, s->digests, b.blocks, block, err);
+        return r < 0 ? r : keep_batch(w, s, &b, err);
 }
 
 static int do_batch(void *context, size_t index, struct error *err)
@@ -341,8 +402,6 @@ static int write_run(const struct erofs_target *t, const uint8_t *data, uint64_t
 {
         uint64_t room = t->room / EROFS_BLOCK_SIZE, fits = block < room ? room - block : 0;
 
-        if (t->digests)
-                block_digests_set(t->digests, block, data, blocks);
         blocks = MIN(blocks, fits);
         if (t->fd < 0 || blocks == 0)
                 return 0;
@@ -350,19 +409,18 @@ static int write_run(const struct erofs_target *t, const uint8_t *data, uint64_t
                          t->offset + block * EROFS_BLOCK_SIZE, err);
 }
 
-static bool is_zero(const uint8_t *data, uint64_t block)
+int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data,
+                       const struct sha256 *digests, uint64_t blocks, uint64_t block,
+                       struct error *err)
 {
-        return memory_is_zero(data + block * EROFS_BLOCK_SIZE, EROFS_BLOCK_SIZE);
-}
-
-int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data, uint64_t blocks,
-                       uint64_t block, struct error *err)
-{
+        if (target->digests)
+                memcpy(target->digests->items + block, digests, blocks * sizeof(*digests));
         for (uint64_t start = 0, end; start < blocks; start = end) {
-                bool zero = is_zero(data, start);
+                bool zero = sha256_equal(&digests[start], &zero_block_digest);
                 int r = 0;
 
-                for (end = start + 1; end < blocks && is_zero(data, end) == zero;)
+                for (end = start + 1;
+                     end < blocks && sha256_equal(&digests[end], &zero_block_digest) == zero;)
                         end++;
                 if (!zero)
                         r = write_run(target, data + start * EROFS_BLOCK_SIZE, end - start,

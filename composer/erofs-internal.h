@@ -27,6 +27,9 @@ struct erofs_item {
         uint8_t inode_size;  /* 32 or 64 */
         uint8_t layout;      /* enum erofs_data_layout */
         bool compress;       /* is tried */
+        const struct extent *kept; /* in the cache, or NULL */
+        uint32_t cache_block;      /* in the cache's new pack */
+        uint32_t cache_blocks;     /* so many of the file's are there */
 };
 
 /* Finds the item of a tree inode; sorted by address, which nothing but lookups depends on. */
@@ -41,6 +44,7 @@ struct erofs_image {
         char label[EROFS_LABEL_SIZE];
         uint64_t build_time;
         struct codec_settings codec;
+        struct extent_cache *cache;
         uint32_t piece_size;
         struct erofs_item *items; /* in tree order */
         struct erofs_index *index;
@@ -83,10 +87,31 @@ static inline uint64_t erofs_item_plain_blocks(const struct erofs_item *item)
 int erofs_data_write(struct erofs_image *image, const struct content_store *store,
                      const struct erofs_target *target, unsigned threads,
                      struct error *err) _must_check_;
-/* Writes whole blocks at a position of the image, but for those that are zeros and those that the
- * target has no room for, and notes the digests. */
-int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data, uint64_t blocks,
-                       uint64_t block, struct error *err) _must_check_;
+/* Writes blocks, whose digests are given, at a position of the image, but for those that are zeros
+ * and those that the target has no room for, and notes the digests. */
+int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data,
+                       const struct sha256 *digests, uint64_t blocks, uint64_t block,
+                       struct error *err) _must_check_;
+/* Bytes of a piece, by its index. */
+static inline size_t erofs_piece_size(const struct erofs_image *image,
+                                      const struct erofs_item *file, uint32_t piece)
+{
+        uint64_t offset = (uint64_t)(piece - file->piece) * image->piece_size;
+
+        return (size_t)MIN(file->size - offset, (uint64_t)image->piece_size);
+}
+
+/* ---- contents that are kept (erofs-kept.c) ---- */
+
+/* Looks for the file in the cache. */
+void erofs_kept_find(const struct erofs_image *image, struct erofs_item *file);
+/* Takes the pieces [piece, end) of a file from the cache: their blocks, and the digests of these,
+ * and image->piece_blocks. Returns the number of blocks; 0: there are none that are right. */
+uint32_t erofs_kept_load(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
+                         uint32_t end, uint8_t *out, struct sha256 *digests);
+/* Names all files that are in the cache's new pack as a whole, once all have their place. */
+int erofs_kept_add(const struct erofs_image *image, const struct block_digests *digests,
+                   struct error *err) _must_check_;
 
 /* ---- metadata ---- */
 

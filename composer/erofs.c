@@ -242,6 +242,7 @@ static int cut_pieces(struct erofs_image *image, const struct erofs_options *opt
                         continue;
                 item->compress = is_compressible(item, options);
                 item->piece = (uint32_t)pieces;
+                erofs_kept_find(image, item);
                 pieces += DIV_ROUND_UP(item->size, image->piece_size);
                 if (item->size > (uint64_t)UINT32_MAX * EROFS_BLOCK_SIZE || pieces > UINT32_MAX)
                         return too_large(item, err);
@@ -337,6 +338,7 @@ static int take_options(struct erofs_image *image, const struct erofs_options *o
                 image->uuid = *options->uuid;
         image->build_time = options->build_time;
         image->codec = options->codec;
+        image->cache = options->cache;
         image->piece_size = plain ? PLAIN_PIECE_SIZE : options->cluster_size;
         return 0;
 }
@@ -408,6 +410,17 @@ static int extend_file(const struct erofs_target *t, uint64_t size, struct error
         return 0;
 }
 
+static int write_blocks(const struct erofs_target *target, const uint8_t *data, uint64_t blocks,
+                        uint64_t block, struct error *err)
+{
+        _cleanup_free_ struct sha256 *digests = calloc(blocks, sizeof(*digests));
+
+        if (!digests)
+                return error_oom(err);
+        blocks_hash(data, blocks, digests);
+        return erofs_blocks_write(target, data, digests, blocks, block, err);
+}
+
 static int write_metadata(struct erofs_image *image, const struct erofs_target *target,
                           struct error *err)
 {
@@ -418,9 +431,9 @@ static int write_metadata(struct erofs_image *image, const struct erofs_target *
                 return error_oom(err);
         memset(first, 0, EROFS_BLOCK_SIZE);
         erofs_superblock_encode(image, first);
-        r = erofs_blocks_write(target, image->zone, image->zone_blocks, image->zone_block, err);
+        r = write_blocks(target, image->zone, image->zone_blocks, image->zone_block, err);
         if (r >= 0)
-                r = erofs_blocks_write(target, first, 1, 0, err);
+                r = write_blocks(target, first, 1, 0, err);
         if (r >= 0 && target->fd >= 0)
                 r = extend_file(target, erofs_image_size(image), err);
         return r;
@@ -433,11 +446,14 @@ int erofs_image_write(struct erofs_image *image, const struct content_store *sto
 
         assert(target->offset % EROFS_BLOCK_SIZE == 0);
         assert(!target->digests || target->digests->count >= image->bound_blocks);
+        assert(!image->cache || target->digests);
         r = erofs_data_write(image, store, target, threads, err);
         if (r >= 0)
                 r = erofs_zone_make(image, err);
         if (r >= 0)
                 r = write_metadata(image, target, err);
+        if (r >= 0)
+                r = erofs_kept_add(image, target->digests, err);
         if (r >= 0 && target->digests)
                 target->digests->count = image->end_block;
         return r;

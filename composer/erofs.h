@@ -9,6 +9,7 @@
 #include "block-digests.h"
 #include "codec.h"
 #include "derive.h"
+#include "extent-cache.h"
 #include "tree.h"
 
 enum {
@@ -29,6 +30,10 @@ struct erofs_options {
         /* Whether the file stays plain, because compressing it gains nothing; NULL: none does. */
         bool (*keep_plain)(const struct tree_node *node, const void *userdata);
         const void *userdata;
+        /* Compressed contents of earlier images, opened for this codec and cluster size; borrowed,
+         * and the caller finishes it when the image is written. NULL: none. Then the target's
+         * digests are needed. */
+        struct extent_cache *cache;
 };
 
 /* An image in the making. */

@@ -223,6 +223,21 @@ void image_library(const struct image_settings *s, char ret[CODEC_LIBRARY_MAX])
 
 /* ---- the image ---- */
 
+int image_cache_open(int cache_fd, const struct image_settings *s, struct extent_cache **ret,
+                     struct error *err)
+{
+        char parameters[128], library[CODEC_LIBRARY_MAX];
+
+        *ret = NULL;
+        if (kind_of(s) == CODEC_NONE)
+                return 0;
+        image_library(s, library);
+        snprintf(parameters, sizeof(parameters), "%s %s %ju %ju", library,
+                 image_compressions[s->compression], (uintmax_t)s->level,
+                 (uintmax_t)s->cluster_size);
+        return extent_cache_open(cache_fd, parameters, ret, err);
+}
+
 static bool stays_plain(const struct tree_node *node, const void *userdata)
 {
         const struct image_settings *s = userdata;
@@ -236,7 +251,8 @@ static bool stays_plain(const struct tree_node *node, const void *userdata)
 }
 
 int image_new(const struct tree *tree, const struct sha256 *root,
-              const struct image_settings *settings, struct erofs_image **ret, struct error *err)
+              const struct image_settings *settings, struct extent_cache *cache,
+              struct erofs_image **ret, struct error *err)
 {
         struct tree_node *usr = tree_child(tree->root, "usr");
         struct erofs_options options = {
@@ -245,6 +261,7 @@ int image_new(const struct tree *tree, const struct sha256 *root,
                 .cluster_size = (uint32_t)settings->cluster_size,
                 .keep_plain = stays_plain,
                 .userdata = settings,
+                .cache = cache,
         };
         struct uuid uuid;
 

@@ -36,10 +36,14 @@ int image_settings_parse(const char *text, struct image_settings *ret,
 /* What else the bytes depend on: name and version of the compressing library, or "". */
 void image_library(const struct image_settings *s, char ret[CODEC_LIBRARY_MAX]);
 
+/* The cache of contents that were compressed with these settings; *ret is NULL when nothing is. */
+int image_cache_open(int cache_fd, const struct image_settings *settings, struct extent_cache **ret,
+                     struct error *err) _must_check_;
+
 /* The image of /usr of the tree whose root identity (see repo_commit_tree()) is `root`. The
- * settings are complete and outlive it, as does the tree. */
+ * settings are complete and outlive it, as do the tree and the cache, which may be NULL. */
 int image_new(const struct tree *tree, const struct sha256 *root,
-              const struct image_settings *settings, struct erofs_image **ret,
-              struct error *err) _must_check_;
+              const struct image_settings *settings, struct extent_cache *cache,
+              struct erofs_image **ret, struct error *err) _must_check_;
 /* The UUID of the superblock of the image's hash tree. */
 void image_verity_uuid(const struct sha256 *root, struct uuid *ret);

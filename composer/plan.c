@@ -16,16 +16,24 @@ static int plan_image(const struct workdir *w, const struct manifest *m, struct 
                       struct error *err)
 {
         _cleanup_image_settings_ struct image_settings settings = {};
+        _cleanup_(extent_cache_free_p) struct extent_cache *cache = NULL;
         _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+        _cleanup_block_digests_ struct block_digests digests = {};
+        struct erofs_target nowhere = { .fd = -1, .digests = &digests };
         struct content_store store = repo_contents(w->repo);
         int r;
 
         r = image_settings_complete(&m->erofs, c->merge.tree, &store, &settings, err);
         if (r >= 0)
-                r = image_new(c->merge.tree, &(struct sha256){}, &settings, &image, err);
+                r = image_cache_open(w->cache_fd, &settings, &cache, err);
         if (r >= 0)
-                r = erofs_image_write(image, &store, &(struct erofs_target){ .fd = -1 }, w->threads,
-                                      err);
+                r = image_new(c->merge.tree, &(struct sha256){}, &settings, cache, &image, err);
+        if (r >= 0)
+                r = block_digests_init(&digests, erofs_image_bound(image) / BLOCK_SIZE, err);
+        if (r >= 0)
+                r = erofs_image_write(image, &store, &nowhere, w->threads, err);
+        if (r >= 0 && cache)
+                r = extent_cache_finish(cache, err);
         if (r < 0)
                 return r;
         c->usr_size = erofs_image_size(image);

@@ -224,7 +224,7 @@ static int derive_from(const struct workdir *w, const struct tree *tree, const s
         struct erofs_target nowhere = { .fd = -1, .digests = &leaves };
         int r;
 
-        r = image_new(tree, root, settings, &image, err);
+        r = image_new(tree, root, settings, NULL, &image, err);
         if (r >= 0)
                 r = block_digests_init(&leaves, erofs_image_bound(image) / BLOCK_SIZE, err);
         if (r >= 0)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Compressed contents of files, kept from one image to the next in the cache's derived/ directory: a
+ * change of one file compresses one file. What is kept is packed blocks as they stand in an image,
+ * by the file's object and by all that the bytes depend on.
+ *
+ * A build reads all packs there are and writes at most one. Packs appear whole, are never changed,
+ * and may go at any time: a build that has one open goes on with it. Nothing here is trusted: blocks
+ * are what their digests say, and whoever finds others compresses again. */
+
+#include "digest.h"
+
+struct extent_cache;
+
+/* Opens the packs of these parameters, text of any form: what the bytes depend on. Packs that are
+ * damaged are removed. cache_fd is borrowed. */
+int extent_cache_open(int cache_fd, const char *parameters, struct extent_cache **ret,
+                      struct error *err) _must_check_;
+void extent_cache_free(struct extent_cache *c);
+DEFINE_CLEANUP(struct extent_cache, extent_cache_free)
+
+/* The contents of one file: pieces, each compressed as one. */
+struct extent {
+        struct sha256 object;
+        const uint16_t *piece_blocks; /* of each piece; 0: it stayed plain */
+        uint32_t pieces;
+        const struct sha256 *digests; /* of each block */
+        uint32_t blocks;
+        uint32_t block; /* the first, in its pack */
+        uint32_t pack;
+};
+
+/* NULL: not there. Valid as long as the cache is open. */
+const struct extent *extent_cache_find(const struct extent_cache *c, const struct sha256 *object);
+/* Reads blocks of an extent, from the first-th on; false: they cannot be read. Whether they are the
+ * right ones the caller finds out by their digests. Several threads may. */
+bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,
+                       uint32_t blocks, void *buffer);
+/* The extent's blocks were other ones: its pack will be removed. */
+void extent_cache_damaged(struct extent_cache *c, const struct extent *e);
+/* Whether what was found shall be kept again, because too much has gathered: then the new pack takes
+ * the place of all others. */
+bool extent_cache_gathers(const struct extent_cache *c);
+
+/* Reserves blocks of the new pack, one behind the other; not for several threads at once. */
+uint32_t extent_cache_reserve(struct extent_cache *c, uint32_t blocks);
+/* Writes blocks that were reserved. Several threads may. */
+int extent_cache_write(struct extent_cache *c, uint32_t block, const void *data, uint32_t blocks,
+                       struct error *err) _must_check_;
+/* Names what was written: the extent's block is that of the new pack. What it points to is copied. */
+int extent_cache_add(struct extent_cache *c, const struct extent *e, struct error *err) _must_check_;
+/* Makes the new pack appear, if there is anything in it. */
+int extent_cache_finish(struct extent_cache *c, struct error *err) _must_check_;
