@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Between the EROFS writer and the cache of compressed contents: files are known there by the object
- * that their content is. */
+/* Between the EROFS writer and the cache of compressed contents: files are known there by the
+ * object that their content is. */
 
 #include "erofs-internal.h"
 
@@ -18,8 +18,8 @@ static uint32_t pieces_of(const struct erofs_image *image, const struct erofs_it
 static uint32_t blocks_of(const struct erofs_image *image, const struct erofs_item *file,
                           uint32_t index)
 {
-        uint32_t plain = (uint32_t)DIV_ROUND_UP(
-                erofs_piece_size(image, file, file->piece + index), EROFS_BLOCK_SIZE);
+        uint32_t plain = (uint32_t)DIV_ROUND_UP(erofs_piece_size(image, file, file->piece + index),
+                                                EROFS_BLOCK_SIZE);
         uint16_t blocks = file->kept->piece_blocks[index];
 
         if (blocks >= plain)

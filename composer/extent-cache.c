@@ -3,12 +3,12 @@
 /* See extent-cache.h. A pack is "derived/extents.PARAMETERS.NUMBER":
  *
  *   blocks of 4096 bytes
- *   index: for each extent its object, first block, numbers of blocks and pieces (32 bits each), the
- *          blocks of each piece (16 bits each), the digest of each block
- *   footer: magic, offset and size of the index (64 bits each), the index's sha256
+ *   index: for each extent its object, first block, numbers of blocks and pieces (32 bits each),
+ * the blocks of each piece (16 bits each), the digest of each block footer: magic, offset and size
+ * of the index (64 bits each), the index's sha256
  *
- * Numbers are in this machine's byte order, as the cache stays here. NUMBER is of the index's digest.
- * Packs are not synced: what a power cut does to one shows in its digests. */
+ * Numbers are in this machine's byte order, as the cache stays here. NUMBER is of the index's
+ * digest. Packs are not synced: what a power cut does to one shows in its digests. */
 
 #include <assert.h>
 #include <dirent.h>
@@ -53,7 +53,7 @@ struct extent_cache {
         char prefix[PREFIX_MAX]; /* of names: "extents.PARAMETERS." */
         struct pack *packs;
         size_t n_packs, packs_capacity;
-        uint64_t size; /* of all packs */
+        uint64_t size;          /* of all packs */
         struct extent *extents; /* sorted by object */
         size_t n_extents, extents_capacity;
         pthread_mutex_t lock; /* of the marks of damage */
@@ -75,10 +75,9 @@ static int parse_extent(const char **at, const char *end, uint64_t pack_blocks, 
         if (left < sizeof(h))
                 return -EBADMSG;
         memcpy(&h, *at, sizeof(h));
-        *ret = (struct extent){ .object = h.object,
-                                .block = h.block,
-                                .blocks = h.blocks,
-                                .pieces = h.pieces };
+        *ret = (struct extent){
+                .object = h.object, .block = h.block, .blocks = h.blocks, .pieces = h.pieces
+        };
         pieces_size = ROUND_UP(ret->pieces * sizeof(uint16_t), sizeof(uint32_t));
         digests_size = ret->blocks * sizeof(struct sha256);
         left -= sizeof(h);
@@ -108,8 +107,7 @@ static int add_extents(struct extent_cache *c, const char *index, size_t size, u
         return r < 0 ? error_set(err, r, "its index is damaged") : 0;
 }
 
-static int load_index(int fd, uint64_t *ret_blocks, char **ret, size_t *ret_size,
-                      struct error *err)
+static int load_index(int fd, uint64_t *ret_blocks, char **ret, size_t *ret_size, struct error *err)
 {
         _cleanup_free_ char *index = NULL;
         struct sha256 digest;
@@ -202,7 +200,8 @@ static int add_packs(struct extent_cache *c, struct error *err)
                 if (r == -EBADMSG)
                         (void)!unlinkat(c->directory, e->d_name, 0);
         }
-        qsort(c->extents, c->n_extents, sizeof(*c->extents), compare_extents);
+        if (c->n_extents > 0)
+                qsort(c->extents, c->n_extents, sizeof(*c->extents), compare_extents);
         return 0;
 }
 
@@ -250,9 +249,9 @@ const struct extent *extent_cache_find(const struct extent_cache *c, const struc
 {
         struct extent key = { .object = *object };
 
-        return c->n_extents > 0 ? bsearch(&key, c->extents, c->n_extents, sizeof(key),
-                                          compare_extents)
-                                : NULL;
+        return c->n_extents > 0
+                       ? bsearch(&key, c->extents, c->n_extents, sizeof(key), compare_extents)
+                       : NULL;
 }
 
 bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,

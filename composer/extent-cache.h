@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Compressed contents of files, kept from one image to the next in the cache's derived/ directory: a
- * change of one file compresses one file. What is kept is packed blocks as they stand in an image,
- * by the file's object and by all that the bytes depend on.
+/* Compressed contents of files, kept from one image to the next in the cache's derived/ directory:
+ * a change of one file compresses one file. What is kept is packed blocks as they stand in an
+ * image, by the file's object and by all that the bytes depend on.
  *
  * A build reads all packs there are and writes at most one. Packs appear whole, are never changed,
- * and may go at any time: a build that has one open goes on with it. Nothing here is trusted: blocks
- * are what their digests say, and whoever finds others compresses again. */
+ * and may go at any time: a build that has one open goes on with it. Nothing here is trusted:
+ * blocks are what their digests say, and whoever finds others compresses again. */
 
 #include "digest.h"
 
@@ -39,8 +39,8 @@ bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uin
                        uint32_t blocks, void *buffer);
 /* The extent's blocks were other ones: its pack will be removed. */
 void extent_cache_damaged(struct extent_cache *c, const struct extent *e);
-/* Whether what was found shall be kept again, because too much has gathered: then the new pack takes
- * the place of all others. */
+/* Whether what was found shall be kept again, because too much has gathered: then the new pack
+ * takes the place of all others. */
 bool extent_cache_gathers(const struct extent_cache *c);
 
 /* Reserves blocks of the new pack, one behind the other; not for several threads at once. */
@@ -48,7 +48,9 @@ uint32_t extent_cache_reserve(struct extent_cache *c, uint32_t blocks);
 /* Writes blocks that were reserved. Several threads may. */
 int extent_cache_write(struct extent_cache *c, uint32_t block, const void *data, uint32_t blocks,
                        struct error *err) _must_check_;
-/* Names what was written: the extent's block is that of the new pack. What it points to is copied. */
-int extent_cache_add(struct extent_cache *c, const struct extent *e, struct error *err) _must_check_;
+/* Names what was written: the extent's block is that of the new pack. What it points to is copied.
+ */
+int extent_cache_add(struct extent_cache *c, const struct extent *e,
+                     struct error *err) _must_check_;
 /* Makes the new pack appear, if there is anything in it. */
 int extent_cache_finish(struct extent_cache *c, struct error *err) _must_check_;
