@@ -20,24 +20,58 @@ int repo_resolve(struct repo *repo, const char *ref_or_checksum, struct sha256 *
         return 0;
 }
 
+static int load_metadata(struct repo *repo, const struct sha256 *commit, GVariant **ret,
+                         struct error *err)
+{
+        g_autoptr(GVariant) variant = NULL;
+        int r = object_load(repo, OSTREE_OBJECT_TYPE_COMMIT, commit, &variant, err);
+
+        if (r >= 0)
+                *ret = g_variant_get_child_value(variant, 0);
+        return r;
+}
+
 int repo_metadata(struct repo *repo, const struct sha256 *commit, const char *key, char **ret,
                   struct error *err)
 {
-        g_autoptr(GVariant) variant = NULL, metadata = NULL;
+        g_autoptr(GVariant) metadata = NULL;
         const char *value;
         char *copy;
         int r;
 
-        r = object_load(repo, OSTREE_OBJECT_TYPE_COMMIT, commit, &variant, err);
+        r = load_metadata(repo, commit, &metadata, err);
         if (r < 0)
                 return r;
-        metadata = g_variant_get_child_value(variant, 0);
         if (!g_variant_lookup(metadata, key, "&s", &value))
                 return error_set(err, -ENODATA, "commit has no metadata '%s'", key);
         copy = strdup(value);
         if (!copy)
                 return error_oom(err);
         *ret = copy;
+        return 0;
+}
+
+int repo_metadata_bytes(struct repo *repo, const struct sha256 *commit, const char *key, char **ret,
+                        size_t *ret_size, struct error *err)
+{
+        g_autoptr(GVariant) metadata = NULL, value = NULL;
+        gconstpointer data;
+        gsize size;
+        int r;
+
+        r = load_metadata(repo, commit, &metadata, err);
+        if (r < 0)
+                return r;
+        value = g_variant_lookup_value(metadata, key, G_VARIANT_TYPE_BYTESTRING);
+        if (!value)
+                return error_set(err, -ENODATA, "commit has no metadata '%s'", key);
+        data = g_variant_get_fixed_array(value, &size, 1);
+        *ret = malloc(size + 1);
+        if (!*ret)
+                return error_oom(err);
+        if (size > 0)
+                memcpy(*ret, data, size);
+        *ret_size = size;
         return 0;
 }
 

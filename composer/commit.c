@@ -328,6 +328,9 @@ static GVariant *commit_variant(const struct commit_info *info, const struct dir
         g_variant_builder_init(&metadata, G_VARIANT_TYPE_VARDICT);
         for (const char *const *key = info->keys; key && key[0]; key += 2)
                 g_variant_builder_add(&metadata, "{sv}", key[0], g_variant_new_string(key[1]));
+        if (info->bytes_key)
+                g_variant_builder_add(&metadata, "{sv}", info->bytes_key,
+                                      bytes_variant(info->bytes, info->bytes_size));
         return g_variant_new("(a{sv}@ay@a(say)sst@ay@ay)", &metadata, bytes_variant("", 0),
                              g_variant_new_array(G_VARIANT_TYPE("(say)"), NULL, 0), info->subject,
                              "", GUINT64_TO_BE(info->timestamp),

@@ -38,6 +38,9 @@ struct commit_info {
         const char *subject;     /* one line */
         uint64_t timestamp;      /* seconds since the epoch */
         const char *const *keys; /* metadata: string keys and values, NULL-terminated pairs */
+        const char *bytes_key;   /* metadata that is no text; NULL: none */
+        const void *bytes;
+        size_t bytes_size;
 };
 
 /* Writes what is not yet an object (MEMORY, PATH, changed OBJECT inodes; symlinks), all directory
@@ -66,6 +69,10 @@ int repo_resolve(struct repo *repo, const char *ref_or_checksum, struct sha256 *
 /* One string of a commit's metadata; -ENODATA when absent. Caller frees. */
 int repo_metadata(struct repo *repo, const struct sha256 *commit, const char *key, char **ret,
                   struct error *err) _must_check_;
+
+/* The same of bytes. */
+int repo_metadata_bytes(struct repo *repo, const struct sha256 *commit, const char *key, char **ret,
+                        size_t *ret_size, struct error *err) _must_check_;
 
 /* Objects of this repository as contents. */
 struct content_store repo_contents(struct repo *repo);

@@ -11,6 +11,7 @@
  * published together.
  */
 
+#include <assert.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
@@ -18,7 +19,7 @@
 #include "commit.h"
 #include "compose.h"
 #include "disk.h"
-#include "image.h"
+#include "image-commit.h"
 #include "initrd.h"
 #include "inputs.h"
 #include "io.h"
@@ -29,7 +30,7 @@
 #include "strv.h"
 #include "verity.h"
 
-enum { DRAFTS_MAX = 16 };
+enum { DRAFTS_MAX = 16, COMMIT_KEYS_MAX = 12 };
 
 static const char *const step_names[_STEP_MAX] = {
         [STEP_RESOLVE] = "resolve", [STEP_FETCH] = "fetch",   [STEP_IMPORT] = "import",
@@ -50,6 +51,8 @@ struct run {
         const struct draft *disk, *uki; /* among the drafts */
         struct draft initrd, boot;      /* working files, never published */
         struct image_settings settings; /* complete */
+        struct sha256 base;             /* commit; zeros: none */
+        struct buffer layout;           /* of an image that lies like the base */
         struct block_digests usr_digests;
         struct known_blocks usr; /* on the disk */
         struct lock lock;
@@ -147,9 +150,12 @@ static int step_resolve(struct run *run, struct error *err)
         int r;
 
         r = compose_packages(run->w, run->m, run->options, &run->lock, c, err);
+        if (r >= 0 && run->options->base)
+                r = base_commit_find(run->w, run->options->base, &run->base, err);
         if (r < 0)
                 return r;
-        r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &c->key, err);
+        r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &run->base, &c->key,
+                       err);
         if (r < 0 || run->w->output_fd < 0 || run->options->until != STEP_OUTPUT)
                 return r;
         return receipt_check(run->w->output_fd, c, err);
@@ -255,6 +261,20 @@ static int write_image(struct run *run, struct erofs_image *image, struct error 
         return check_slots(run, err);
 }
 
+/* The places are noted for the commit, unless they follow from the tree. */
+static int lay_like_base(struct run *run, struct erofs_image *image, struct extent_cache *cache,
+                         struct error *err)
+{
+        int r = image_rebase(run->w, image, &run->settings, &run->base, cache, err);
+
+        if (r < 0)
+                return r;
+        run->c->repacked = r > 0;
+        if (!run->c->repacked)
+                erofs_image_layout(image, &run->layout);
+        return run->layout.failed ? error_oom(err) : 0;
+}
+
 /* The disk is as large as it will be. */
 static int step_erofs(struct run *run, struct error *err)
 {
@@ -271,7 +291,10 @@ static int step_erofs(struct run *run, struct error *err)
         if (r >= 0)
                 r = image_cache_open(run->w->cache_fd, &run->settings, &cache, err);
         if (r >= 0)
-                r = image_new(run->c->merge.tree, &run->root, &run->settings, cache, &image, err);
+                r = image_new(run->c->merge.tree, &run->root, &run->settings, cache, true, &image,
+                              err);
+        if (r >= 0 && run->options->base)
+                r = lay_like_base(run, image, cache, err);
         if (r >= 0)
                 r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE,
                                        err);
@@ -478,48 +501,67 @@ static int draft_report(struct run *run, struct error *err)
         return finish_artifact(run, run->n_drafts - 1, err);
 }
 
-/* The sealed commit: what an updater must know before it fetches anything, and what else the image
- * follows from. */
-static int seal_commit(struct run *run, struct error *err)
+/* Pairs of keys and values, as many as there are. */
+struct commit_keys {
+        const char *items[2 * COMMIT_KEYS_MAX + 1];
+        size_t count;
+};
+
+static void add_key(struct commit_keys *k, const char *key, const char *value)
 {
-        char root_hash[SHA256_HEX_SIZE], usr_size[24], ref[160], library[CODEC_LIBRARY_MAX];
-        struct commit_info info = { .subject = run->m->name, .timestamp = run->c->epoch };
-        _cleanup_free_ char *settings = NULL;
-        const char *keys[] = { "slipway.version",
-                               run->m->version,
-                               "slipway.architecture",
-                               run->m->architecture,
-                               "slipway.root-hash",
-                               root_hash,
-                               "slipway.usr-size",
-                               usr_size,
-                               "slipway.erofs-library",
-                               library,
-                               "version",
-                               run->m->version,
-                               "slipway.erofs",
-                               NULL,
-                               NULL };
+        assert(k->count + 2 < ARRAY_SIZE(k->items));
+        k->items[k->count++] = key;
+        k->items[k->count++] = value;
+}
+
+static int seal(struct run *run, const struct commit_info *info, struct error *err)
+{
+        char ref[160];
         int r;
 
-        r = image_settings_text(&run->settings, &settings, err);
-        if (r < 0)
-                return r;
-        keys[ARRAY_SIZE(keys) - 2] = settings;
-        image_library(&run->settings, library);
-        sha256_hex(&run->c->root_hash, root_hash);
-        snprintf(usr_size, sizeof(usr_size), "%ju", (uintmax_t)run->c->usr_size);
         snprintf(ref, sizeof(ref), "image/%s/%s", run->m->name, run->m->architecture);
-        info.keys = keys;
         r = repo_begin(run->w->repo, err);
         if (r < 0)
                 return r;
-        r = repo_seal(run->w->repo, &run->c->commit, ref, &info, &run->c->commit, err);
+        r = repo_seal(run->w->repo, &run->c->commit, ref, info, &run->c->commit, err);
         if (r < 0) {
                 repo_abort(run->w->repo);
                 return r;
         }
         return repo_end(run->w->repo, err);
+}
+
+/* The sealed commit: what an updater must know before it fetches anything, and what else the image
+ * follows from. */
+static int seal_commit(struct run *run, struct error *err)
+{
+        char root_hash[SHA256_HEX_SIZE], base[SHA256_HEX_SIZE], usr_size[24];
+        char library[CODEC_LIBRARY_MAX];
+        struct commit_info info = { .subject = run->m->name, .timestamp = run->c->epoch };
+        _cleanup_free_ char *settings = NULL;
+        struct commit_keys keys = {};
+        int r;
+
+        r = image_settings_text(&run->settings, &settings, err);
+        if (r < 0)
+                return r;
+        image_library(&run->settings, library);
+        snprintf(usr_size, sizeof(usr_size), "%ju", (uintmax_t)run->c->usr_size);
+        add_key(&keys, "slipway.version", run->m->version);
+        add_key(&keys, "slipway.architecture", run->m->architecture);
+        add_key(&keys, COMMIT_ROOT_HASH, sha256_hex(&run->c->root_hash, root_hash));
+        add_key(&keys, "slipway.usr-size", usr_size);
+        add_key(&keys, COMMIT_EROFS, settings);
+        add_key(&keys, COMMIT_EROFS_LIBRARY, library);
+        add_key(&keys, "version", run->m->version);
+        if (run->layout.size > 0) {
+                add_key(&keys, COMMIT_EROFS_BASE, sha256_hex(&run->base, base));
+                info.bytes_key = COMMIT_EROFS_LAYOUT;
+                info.bytes = run->layout.data;
+                info.bytes_size = run->layout.size;
+        }
+        info.keys = keys.items;
+        return seal(run, &info, err);
 }
 
 /* Makes one artifact what it will be, or, behind the last one, the commit. */
@@ -654,6 +696,7 @@ static void run_done(struct run *run)
         drop_working_files(run);
         block_digests_done(&run->usr_digests);
         image_settings_done(&run->settings);
+        buffer_done(&run->layout);
         package_trees_done(&run->trees);
         lock_done(&run->lock);
 }

@@ -9,9 +9,10 @@
 #include "merge.h"
 
 struct compose_options {
-        bool locked;     /* use the lock file's packages and nothing else */
-        enum step until; /* the last step to run */
-        uint64_t epoch;  /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
+        bool locked;      /* use the lock file's packages and nothing else */
+        enum step until;  /* the last step to run */
+        uint64_t epoch;   /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
+        const char *base; /* what the image lies like, see base_commit_find(); NULL: nothing */
 };
 
 /* A finished file in the output directory. */
@@ -29,6 +30,7 @@ int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a
 
 struct composition {
         struct sha256 key; /* identity of all inputs */
+        bool repacked;     /* the image does not lie like the base: too much would lie idle */
         bool unchanged;    /* the output directory already held the result for this key */
         uint64_t epoch;
         struct package_set packages;

@@ -36,7 +36,8 @@ struct writer {
         pthread_cond_t turned;
         size_t turn;            /* the batch that gets its place next */
         bool failed;            /* a batch will never have its turn */
-        uint64_t block;         /* where it is */
+        uint64_t block;         /* where it is, when the image is not placed */
+        bool measure;           /* only sizes are wanted */
         struct workspace *idle; /* of threads that have none now */
 };
 
@@ -223,6 +224,7 @@ static int64_t pack_file(struct writer *w, struct workspace *s, struct erofs_ite
 struct share {
         struct erofs_item *file;
         uint32_t blocks;
+        uint32_t block;       /* where they go in the image */
         uint32_t cache_block; /* where they go in the cache's new pack */
         bool keep;            /* they do */
 };
@@ -233,28 +235,55 @@ struct batch {
         uint64_t blocks;
 };
 
+/* Whether the blocks that were made of a file go to the cache. */
+static bool is_to_keep(const struct writer *w, const struct erofs_item *file, bool found)
+{
+        const struct erofs_image *image = w->image;
+
+        return image->keep && !image->placed && file->compress &&
+               file->inode->kind == CONTENT_OBJECT &&
+               (!found || extent_cache_gathers(image->cache));
+}
+
+/* Blocks of pieces [piece, end), if that can be told without looking at the contents; else 0. */
+static uint32_t foresee(struct writer *w, const struct erofs_item *file, uint32_t piece,
+                        uint32_t end)
+{
+        uint32_t blocks = 0;
+
+        if (file->compress)
+                return erofs_kept_blocks(w->image, file, piece, end);
+        for (; piece < end; piece++)
+                blocks += (uint32_t)DIV_ROUND_UP(erofs_piece_size(w->image, file, piece),
+                                                 EROFS_BLOCK_SIZE);
+        return blocks;
+}
+
 /* Appends the pieces [piece, end) of a file: as they are kept, or made anew. */
 static int add_share(struct writer *w, struct workspace *s, struct erofs_item *file, uint32_t piece,
                      uint32_t end, struct batch *b, struct error *err)
 {
-        struct extent_cache *cache = w->image->cache;
         struct sha256 *digests = s->digests + b->blocks;
         uint8_t *out = s->out + b->blocks * EROFS_BLOCK_SIZE;
-        int64_t blocks = file->kept ? erofs_kept_load(w->image, file, piece, end, out, digests) : 0;
-        bool found = blocks > 0;
+        bool gathers = w->image->keep && extent_cache_gathers(w->image->cache);
+        int64_t blocks;
+        bool found;
 
+        if (w->measure && !gathers)
+                blocks = foresee(w, file, piece, end);
+        else
+                blocks = erofs_kept_load(w->image, file, piece, end, out, digests);
+        found = blocks > 0;
         if (!found) {
                 blocks = pack_file(w, s, file, piece, end, out, err);
                 if (blocks < 0)
                         return (int)blocks;
-                blocks_hash(out, (uint64_t)blocks, digests);
+                if (!w->measure)
+                        blocks_hash(out, (uint64_t)blocks, digests);
         }
-        b->shares[b->n_shares++] = (struct share){
-                .file = file,
-                .blocks = (uint32_t)blocks,
-                .keep = cache && file->compress && file->inode->kind == CONTENT_OBJECT &&
-                        (!found || extent_cache_gathers(cache)),
-        };
+        b->shares[b->n_shares++] = (struct share){ .file = file,
+                                                   .blocks = (uint32_t)blocks,
+                                                   .keep = is_to_keep(w, file, found) };
         b->blocks += (uint64_t)blocks;
         return 0;
 }
@@ -297,35 +326,41 @@ static int wait_turn(struct writer *w, size_t index, struct error *err)
         return r;
 }
 
-/* Behind what the file has already, or where its contents begin. */
-static void place_share(struct writer *w, struct share *s)
+/* Behind what the file has already. What it takes is known when it is placed, and then no more. */
+static int place_share(struct writer *w, struct share *s, struct error *err)
 {
         struct erofs_item *file = s->file;
+        bool placed = w->image->placed;
+        char path[TREE_PATH_MAX];
 
-        if (file->blocks == 0)
+        if (placed && s->blocks > file->blocks - file->done)
+                return error_set(err, -EBADMSG, "%s: compressed otherwise than before",
+                                 tree_path(file->node, path));
+        if (!placed && file->done == 0)
                 file->block = (uint32_t)w->block;
-        file->blocks += s->blocks;
-        w->block += s->blocks;
+        s->block = file->block + file->done;
+        file->done += s->blocks;
+        if (!placed)
+                w->block += s->blocks;
         if (!s->keep)
-                return;
+                return 0;
         s->cache_block = extent_cache_reserve(w->image->cache, s->blocks);
         if (file->cache_blocks == 0)
                 file->cache_block = s->cache_block;
         file->cache_blocks += s->blocks;
+        return 0;
 }
 
 /* Gives the batch its place, and the next one its turn. */
-static int place_batch(struct writer *w, size_t index, const struct batch *b, uint64_t *ret_block,
-                       struct error *err)
+static int place_batch(struct writer *w, size_t index, const struct batch *b, struct error *err)
 {
         int r;
 
         pthread_mutex_lock(&w->lock);
         r = wait_turn(w, index, err);
+        for (size_t i = 0; r >= 0 && i < b->n_shares; i++)
+                r = place_share(w, &b->shares[i], err);
         if (r >= 0) {
-                *ret_block = w->block;
-                for (size_t i = 0; i < b->n_shares; i++)
-                        place_share(w, &b->shares[i]);
                 w->turn++;
                 pthread_cond_broadcast(&w->turned);
         }
@@ -342,8 +377,8 @@ static void fail(struct writer *w)
 }
 
 /* Neighbours that are kept go to the cache together. */
-static int keep_batch(struct writer *w, const struct workspace *s, const struct batch *b,
-                      struct error *err)
+static int keep_shares(struct writer *w, const struct workspace *s, const struct batch *b,
+                       struct error *err)
 {
         uint64_t first = 0;
         int r = 0;
@@ -361,22 +396,40 @@ static int keep_batch(struct writer *w, const struct workspace *s, const struct 
         return r;
 }
 
+/* Neighbours in the batch that are neighbours in the image are written together. */
+static int write_shares(struct writer *w, const struct workspace *s, const struct batch *b,
+                        struct error *err)
+{
+        uint64_t first = 0;
+        int r = 0;
+
+        for (size_t i = 0, next; r >= 0 && i < b->n_shares; i = next) {
+                uint32_t block = b->shares[i].block, blocks = b->shares[i].blocks;
+
+                for (next = i + 1; next < b->n_shares && b->shares[next].block == block + blocks;)
+                        blocks += b->shares[next++].blocks;
+                r = erofs_blocks_write(w->target, s->out + first * EROFS_BLOCK_SIZE,
+                                       s->digests + first, blocks, block, err);
+                first += blocks;
+        }
+        return r;
+}
+
 static int write_batch(struct writer *w, struct workspace *s, size_t index, struct error *err)
 {
         size_t pieces = w->image->batches[index + 1] - w->image->batches[index];
         _cleanup_free_ struct share *shares = calloc(pieces, sizeof(*shares));
         struct batch b = { .shares = shares };
-        uint64_t block;
         int r;
 
         if (!shares)
                 return error_oom(err);
         r = pack_batch(w, s, index, &b, err);
         if (r >= 0)
-                r = place_batch(w, index, &b, &block, err);
-        if (r >= 0)
-                r = erofs_blocks_write(w->target, s->out, s->digests, b.blocks, block, err);
-        return r < 0 ? r : keep_batch(w, s, &b, err);
+                r = place_batch(w, index, &b, err);
+        if (r >= 0 && !w->measure)
+                r = write_shares(w, s, &b, err);
+        return r < 0 ? r : keep_shares(w, s, &b, err);
 }
 
 static int do_batch(void *context, size_t index, struct error *err)
@@ -452,23 +505,50 @@ static void settle_layouts(struct erofs_image *image)
         for (size_t i = 0; i < image->n_files; i++) {
                 struct erofs_item *file = image->files[i];
 
+                file->blocks = file->done;
                 if (file->blocks < erofs_item_plain_blocks(file))
                         file->layout = EROFS_COMPRESSED_COMPACT;
         }
 }
 
+/* Goes once through all contents. */
+static int pass(struct writer *w, unsigned threads, struct error *err)
+{
+        struct erofs_image *image = w->image;
+        int r;
+
+        for (size_t i = 0; i < image->n_files; i++)
+                image->files[i]->done = 0;
+        w->block = 1;
+        pthread_mutex_init(&w->lock, NULL);
+        pthread_cond_init(&w->turned, NULL);
+        r = parallel_for(image->n_batches, threads, do_batch, w, err);
+        writer_done(w);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; image->placed && i < image->n_files; i++)
+                if (image->files[i]->done != image->files[i]->blocks)
+                        return error_set(err, -EBADMSG,
+                                         "a file is compressed otherwise than before");
+        if (!image->placed) {
+                settle_layouts(image);
+                image->zone_block = w->block;
+        }
+        return 0;
+}
+
+int erofs_data_measure(struct erofs_image *image, const struct content_store *store,
+                       unsigned threads, struct error *err)
+{
+        struct writer w = { .image = image, .store = store, .measure = true };
+
+        return pass(&w, threads, err);
+}
+
 int erofs_data_write(struct erofs_image *image, const struct content_store *store,
                      const struct erofs_target *target, unsigned threads, struct error *err)
 {
-        struct writer w = { .image = image, .store = store, .target = target, .block = 1 };
-        int r;
+        struct writer w = { .image = image, .store = store, .target = target };
 
-        pthread_mutex_init(&w.lock, NULL);
-        pthread_cond_init(&w.turned, NULL);
-        r = parallel_for(image->n_batches, threads, do_batch, &w, err);
-        image->zone_block = w.block;
-        writer_done(&w);
-        if (r >= 0)
-                settle_layouts(image);
-        return r;
+        return pass(&w, threads, err);
 }

@@ -22,6 +22,7 @@ struct erofs_item {
         uint32_t block;      /* first block of what is not inline: in the image for a regular file,
                                 else in the zone */
         uint32_t blocks;     /* of a regular file */
+        uint32_t done;       /* so many of them in this pass */
         uint32_t piece;      /* index of its first */
         uint32_t xattr_size; /* bytes between inode and inline data, 0 or header + entries */
         uint8_t inode_size;  /* 32 or 64 */
@@ -59,6 +60,8 @@ struct erofs_image {
         uint64_t zone_block, end_block; /* data ends and the zone begins, the image ends */
         uint8_t *zone;                  /* the zone's bytes */
         uint64_t zone_blocks;
+        bool placed; /* everything has its place, before it is written */
+        bool keep;   /* new contents go to the cache */
 };
 
 /* The item of an inode that is in the tree. */
@@ -82,11 +85,14 @@ static inline uint64_t erofs_item_plain_blocks(const struct erofs_item *item)
 
 /* ---- contents ---- */
 
-/* Compresses, places and writes the contents of all files, from block 1 on; sets image->zone_block.
- * -EFBIG beyond 2^32 blocks. */
+/* Compresses and writes the contents of all files: to their places, or, where the image is not
+ * placed, one behind the other from block 1 on; then sets image->zone_block. */
 int erofs_data_write(struct erofs_image *image, const struct content_store *store,
                      const struct erofs_target *target, unsigned threads,
                      struct error *err) _must_check_;
+/* Finds out what the contents of all files take. */
+int erofs_data_measure(struct erofs_image *image, const struct content_store *store,
+                       unsigned threads, struct error *err) _must_check_;
 /* Writes blocks, whose digests are given, at a position of the image, but for those that are zeros
  * and those that the target has no room for, and notes the digests. */
 int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data,
@@ -109,6 +115,9 @@ void erofs_kept_find(const struct erofs_image *image, struct erofs_item *file);
  * and image->piece_blocks. Returns the number of blocks; 0: there are none that are right. */
 uint32_t erofs_kept_load(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
                          uint32_t end, uint8_t *out, struct sha256 *digests);
+/* The same without the blocks: only their number, and image->piece_blocks. */
+uint32_t erofs_kept_blocks(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
+                           uint32_t end);
 /* Names all files that are in the cache's new pack as a whole, once all have their place. */
 int erofs_kept_add(const struct erofs_image *image, const struct block_digests *digests,
                    struct error *err) _must_check_;
@@ -122,8 +131,24 @@ uint64_t erofs_map_size(const struct erofs_item *item);
  * inode and xattrs. */
 void erofs_map_encode(const struct erofs_image *image, const struct erofs_item *item, uint8_t *map);
 
-/* Gives every inode its node id and encodes the zone, once all contents have their place; sets
- * image->end_block. */
+enum { EROFS_BLOCK_SLOTS = EROFS_BLOCK_SIZE / EROFS_SLOT_SIZE };
+
+/* Bytes of an inode with what follows it, and slots of the zone that these take. */
+uint64_t erofs_item_extent(const struct erofs_item *item);
+static inline uint64_t erofs_item_slots(const struct erofs_item *item)
+{
+        return DIV_ROUND_UP(erofs_item_extent(item), EROFS_SLOT_SIZE);
+}
+/* Blocks of the zone that are the item's alone. */
+static inline uint64_t erofs_item_zone_blocks(const struct erofs_item *item)
+{
+        return S_ISREG(item->inode->mode) ? 0 : erofs_item_plain_blocks(item);
+}
+/* Places the zone's inodes and blocks, one after the other; slot 0 is left free, as programs take
+ * inode number 0 for none. Sets image->end_block. */
+void erofs_place_zone(struct erofs_image *image);
+/* Encodes the zone, once all contents have their place; places it, too, where the image is not
+ * placed. */
 int erofs_zone_make(struct erofs_image *image, struct error *err) _must_check_;
 /* Fills block 0 of the image. */
 void erofs_superblock_encode(const struct erofs_image *image, uint8_t *block);

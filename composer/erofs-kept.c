@@ -53,8 +53,38 @@ void erofs_kept_find(const struct erofs_image *image, struct erofs_item *file)
                 file->kept = NULL;
 }
 
-uint32_t erofs_kept_load(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
-                         uint32_t end, uint8_t *out, struct sha256 *digests)
+/* Whether an earlier pass has put the whole file into the cache's new pack. */
+static bool is_in_new_pack(const struct erofs_image *image, const struct erofs_item *file)
+{
+        return image->placed && file->cache_blocks > 0 && file->cache_blocks == file->blocks;
+}
+
+/* Blocks of pieces [piece, end) as image->piece_blocks has them. */
+static uint32_t sum_blocks(const struct erofs_image *image, const struct erofs_item *file,
+                           uint32_t piece, uint32_t end)
+{
+        uint32_t n = 0;
+
+        for (; piece < end; piece++)
+                n += image->piece_blocks[piece]
+                             ?: (uint32_t)DIV_ROUND_UP(erofs_piece_size(image, file, piece),
+                                                       EROFS_BLOCK_SIZE);
+        return n;
+}
+
+uint32_t erofs_kept_blocks(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
+                           uint32_t end)
+{
+        if (!file->kept)
+                return 0;
+        for (uint32_t i = piece; i < end; i++)
+                image->piece_blocks[i] = file->kept->piece_blocks[i - file->piece];
+        return sum_blocks(image, file, piece, end);
+}
+
+/* From an extent of an earlier build. */
+static uint32_t load_kept(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
+                          uint32_t end, uint8_t *out, struct sha256 *digests)
 {
         uint32_t index = piece - file->piece, first = 0, n = 0;
 
@@ -74,10 +104,27 @@ uint32_t erofs_kept_load(struct erofs_image *image, const struct erofs_item *fil
         return n;
 }
 
+uint32_t erofs_kept_load(struct erofs_image *image, const struct erofs_item *file, uint32_t piece,
+                         uint32_t end, uint8_t *out, struct sha256 *digests)
+{
+        uint32_t first, n;
+
+        if (file->kept)
+                return load_kept(image, file, piece, end, out, digests);
+        if (!is_in_new_pack(image, file))
+                return 0;
+        first = sum_blocks(image, file, file->piece, piece);
+        n = sum_blocks(image, file, piece, end);
+        if (!extent_cache_read_new(image->cache, file->cache_block + first, n, out))
+                return 0;
+        blocks_hash(out, n, digests);
+        return n;
+}
+
 int erofs_kept_add(const struct erofs_image *image, const struct block_digests *digests,
                    struct error *err)
 {
-        for (size_t i = 0; image->cache && i < image->n_files; i++) {
+        for (size_t i = 0; i < image->n_files; i++) {
                 const struct erofs_item *file = image->files[i];
                 struct extent e = {
                         .object = file->inode->object,
@@ -89,7 +136,8 @@ int erofs_kept_add(const struct erofs_image *image, const struct block_digests *
                 };
                 int r = 0;
 
-                if (file->cache_blocks == file->blocks && e.pieces <= PIECES_MAX)
+                if (file->cache_blocks > 0 && file->cache_blocks == file->blocks &&
+                    e.pieces <= PIECES_MAX)
                         r = extent_cache_add(image->cache, &e, err);
                 if (r < 0)
                         return r;

@@ -2,7 +2,7 @@
 
 /* The metadata zone: inodes with their xattrs and inline data or maps, blocks of directories and
  * long symlinks. It is encoded in memory, as it is about as large as the tree that it describes (1
- * MiB for 10,000 files). Slot 0 is left free: programs take inode number 0 for none. */
+ * MiB for 10,000 files). */
 
 #include <endian.h>
 #include <sys/sysmacros.h>
@@ -114,52 +114,13 @@ static void encode_item(const struct erofs_image *image, const struct erofs_item
                        item->size);
 }
 
-/* ---- placement ---- */
-
-/* Inodes with what follows them; returns the end, in bytes. */
-static uint64_t place_inodes(struct erofs_image *image)
-{
-        uint64_t position = EROFS_SLOT_SIZE;
-
-        for (size_t i = 0; i < image->n_items; i++) {
-                struct erofs_item *item = &image->items[i];
-                uint64_t size = item->inode_size + item->xattr_size + erofs_item_tail(item);
-
-                if (item->layout == EROFS_COMPRESSED_COMPACT)
-                        size += erofs_map_size(item);
-                position = ROUND_UP(position, EROFS_SLOT_SIZE);
-                if (size <= EROFS_BLOCK_SIZE &&
-                    position % EROFS_BLOCK_SIZE + size > EROFS_BLOCK_SIZE)
-                        position = ROUND_UP(position, EROFS_BLOCK_SIZE);
-                item->position = position;
-                position += size;
-        }
-        return position;
-}
-
-/* Whole blocks of directories and symlinks, behind the inodes. */
-static void place_blocks(struct erofs_image *image, uint64_t inodes_end)
-{
-        uint64_t block = DIV_ROUND_UP(inodes_end, EROFS_BLOCK_SIZE);
-
-        for (size_t i = 0; i < image->n_items; i++) {
-                struct erofs_item *item = &image->items[i];
-
-                if (S_ISREG(item->inode->mode))
-                        continue;
-                item->block = (uint32_t)block;
-                block += erofs_item_plain_blocks(item);
-        }
-        image->zone_blocks = block;
-}
-
 /* Aligned for direct I/O. */
 int erofs_zone_make(struct erofs_image *image, struct error *err)
 {
         size_t size;
 
-        place_blocks(image, place_inodes(image));
-        image->end_block = image->zone_block + image->zone_blocks;
+        if (!image->placed)
+                erofs_place_zone(image);
         if (image->end_block > UINT32_MAX)
                 return error_set(err, -EFBIG, "EROFS ends at 16 TiB");
         size = image->zone_blocks * EROFS_BLOCK_SIZE;

@@ -339,6 +339,7 @@ static int take_options(struct erofs_image *image, const struct erofs_options *o
         image->build_time = options->build_time;
         image->codec = options->codec;
         image->cache = options->cache;
+        image->keep = options->cache && options->keep;
         image->piece_size = plain ? PLAIN_PIECE_SIZE : options->cluster_size;
         return 0;
 }
@@ -390,6 +391,11 @@ uint64_t erofs_image_bound(const struct erofs_image *image)
         return image->bound_blocks * EROFS_BLOCK_SIZE;
 }
 
+bool erofs_image_is_placed(const struct erofs_image *image)
+{
+        return image->placed;
+}
+
 uint64_t erofs_image_size(const struct erofs_image *image)
 {
         return image->end_block * EROFS_BLOCK_SIZE;
@@ -439,6 +445,12 @@ static int write_metadata(struct erofs_image *image, const struct erofs_target *
         return r;
 }
 
+int erofs_image_measure(struct erofs_image *image, const struct content_store *store,
+                        unsigned threads, struct error *err)
+{
+        return erofs_data_measure(image, store, threads, err);
+}
+
 int erofs_image_write(struct erofs_image *image, const struct content_store *store,
                       const struct erofs_target *target, unsigned threads, struct error *err)
 {
@@ -452,7 +464,7 @@ int erofs_image_write(struct erofs_image *image, const struct content_store *sto
                 r = erofs_zone_make(image, err);
         if (r >= 0)
                 r = write_metadata(image, target, err);
-        if (r >= 0)
+        if (r >= 0 && image->keep)
                 r = erofs_kept_add(image, target->digests, err);
         if (r >= 0 && target->digests)
                 target->digests->count = image->end_block;

@@ -10,6 +10,7 @@
 #include "codec.h"
 #include "derive.h"
 #include "extent-cache.h"
+#include "strv.h"
 #include "tree.h"
 
 enum {
@@ -34,6 +35,7 @@ struct erofs_options {
          * and the caller finishes it when the image is written. NULL: none. Then the target's
          * digests are needed. */
         struct extent_cache *cache;
+        bool keep; /* contents that are not there are put there */
 };
 
 /* An image in the making. */
@@ -48,6 +50,31 @@ DEFINE_CLEANUP(struct erofs_image, erofs_image_free)
 /* What the image's size in bytes does not exceed, whatever compression gains. */
 uint64_t erofs_image_bound(const struct erofs_image *image);
 
+/* ---- like an earlier image ---- */
+
+enum {
+        EROFS_REBASE_GROWTH = 8,   /* an eighth of what is used may lie idle, */
+        EROFS_REBASE_SLACK = 1024, /* and so many blocks */
+};
+
+/* Compresses everything and finds out what it takes; a cache makes writing the image afterwards as
+ * quick as if that had not been. */
+int erofs_image_measure(struct erofs_image *image, const struct content_store *store,
+                        unsigned threads, struct error *err) _must_check_;
+/* Gives everything its place, one after the other, as erofs_image_write() does: for a base. */
+void erofs_image_place(struct erofs_image *image);
+/* Gives everything the place that it has in the base, as far as it is there; new things go to what
+ * others have left. Both are measured, the base is placed. 1: more would lie idle than the bounds
+ * above say, and everything lies one after the other instead. */
+int erofs_image_rebase(struct erofs_image *image, const struct erofs_image *base,
+                       struct error *err) _must_check_;
+bool erofs_image_is_placed(const struct erofs_image *image);
+/* The places of a placed image as a record, and the same places for another image of an equal tree;
+ * -EBADMSG when it cannot be a record of that. */
+void erofs_image_layout(const struct erofs_image *image, struct buffer *ret);
+int erofs_image_apply(struct erofs_image *image, const void *layout, size_t size,
+                      struct error *err) _must_check_;
+
 /* Where an image goes. */
 struct erofs_target {
         int fd;          /* may do direct I/O; -1: nothing is written */
@@ -59,7 +86,8 @@ struct erofs_target {
                                           image's count. NULL: not wanted */
 };
 
-/* Writes the image, once: places are given as contents are compressed, and the metadata comes last.
+/* Writes the image, once: unless it is placed, places are given as contents are compressed, and the
+ * metadata comes last.
  * Work is spread over `threads` (0: all CPUs), each with 2 MiB of memory and the codec's; the bytes
  * do not depend on their number. */
 int erofs_image_write(struct erofs_image *image, const struct content_store *store,

@@ -53,7 +53,8 @@ struct extent_cache {
         char prefix[PREFIX_MAX]; /* of names: "extents.PARAMETERS." */
         struct pack *packs;
         size_t n_packs, packs_capacity;
-        uint64_t size;          /* of all packs */
+        uint64_t size; /* of all packs */
+        bool gather;
         struct extent *extents; /* sorted by object */
         size_t n_extents, extents_capacity;
         pthread_mutex_t lock; /* of the marks of damage */
@@ -223,6 +224,7 @@ int extent_cache_open(int cache_fd, const char *parameters, struct extent_cache 
         if (c->directory < 0)
                 return c->directory;
         r = add_packs(c, err);
+        c->gather = c->n_packs > PACKS_MAX || c->size > PACKS_SIZE_MAX;
         if (r >= 0)
                 *ret = TAKE_PTR(c);
         return r;
@@ -254,15 +256,24 @@ const struct extent *extent_cache_find(const struct extent_cache *c, const struc
                        : NULL;
 }
 
-bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,
-                       uint32_t blocks, void *buffer)
+static bool read_blocks(int fd, uint64_t block, uint32_t blocks, void *buffer)
 {
         size_t size = (size_t)blocks * BLOCK_SIZE, got;
 
+        return io_pread(fd, buffer, size, block * BLOCK_SIZE, &got, NULL) == 0 && got == size;
+}
+
+bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,
+                       uint32_t blocks, void *buffer)
+{
         assert(first + blocks <= e->blocks);
-        return io_pread(c->packs[e->pack].fd, buffer, size,
-                        ((uint64_t)e->block + first) * BLOCK_SIZE, &got, NULL) == 0 &&
-               got == size;
+        return read_blocks(c->packs[e->pack].fd, (uint64_t)e->block + first, blocks, buffer);
+}
+
+bool extent_cache_read_new(const struct extent_cache *c, uint32_t block, uint32_t blocks,
+                           void *buffer)
+{
+        return read_blocks(c->draft.fd, block, blocks, buffer);
 }
 
 void extent_cache_damaged(struct extent_cache *c, const struct extent *e)
@@ -274,7 +285,7 @@ void extent_cache_damaged(struct extent_cache *c, const struct extent *e)
 
 bool extent_cache_gathers(const struct extent_cache *c)
 {
-        return c->n_packs > PACKS_MAX || c->size > PACKS_SIZE_MAX;
+        return c->gather;
 }
 
 /* ---- keeping ---- */
@@ -360,7 +371,7 @@ int extent_cache_finish(struct extent_cache *c, struct error *err)
                         r = draft_name(&c->draft, err);
                 if (r < 0)
                         return error_prefix(err, r, "cache of compressed contents");
-                drop_packs(c, extent_cache_gathers(c));
+                drop_packs(c, c->gather);
         } else {
                 drop_packs(c, false);
         }

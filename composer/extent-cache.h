@@ -39,7 +39,7 @@ bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uin
                        uint32_t blocks, void *buffer);
 /* The extent's blocks were other ones: its pack will be removed. */
 void extent_cache_damaged(struct extent_cache *c, const struct extent *e);
-/* Whether what was found shall be kept again, because too much has gathered: then the new pack
+/* Whether what was found shall be kept again, because there are too many packs: then the new one
  * takes the place of all others. */
 bool extent_cache_gathers(const struct extent_cache *c);
 
@@ -48,6 +48,9 @@ uint32_t extent_cache_reserve(struct extent_cache *c, uint32_t blocks);
 /* Writes blocks that were reserved. Several threads may. */
 int extent_cache_write(struct extent_cache *c, uint32_t block, const void *data, uint32_t blocks,
                        struct error *err) _must_check_;
+/* Reads back what was written. Several threads may. */
+bool extent_cache_read_new(const struct extent_cache *c, uint32_t block, uint32_t blocks,
+                           void *buffer);
 /* Names what was written: the extent's block is that of the new pack. What it points to is copied.
  */
 int extent_cache_add(struct extent_cache *c, const struct extent *e,

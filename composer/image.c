@@ -251,7 +251,7 @@ static bool stays_plain(const struct tree_node *node, const void *userdata)
 }
 
 int image_new(const struct tree *tree, const struct sha256 *root,
-              const struct image_settings *settings, struct extent_cache *cache,
+              const struct image_settings *settings, struct extent_cache *cache, bool keep,
               struct erofs_image **ret, struct error *err)
 {
         struct tree_node *usr = tree_child(tree->root, "usr");
@@ -262,6 +262,7 @@ int image_new(const struct tree *tree, const struct sha256 *root,
                 .keep_plain = stays_plain,
                 .userdata = settings,
                 .cache = cache,
+                .keep = keep,
         };
         struct uuid uuid;
 

@@ -41,9 +41,10 @@ int image_cache_open(int cache_fd, const struct image_settings *settings, struct
                      struct error *err) _must_check_;
 
 /* The image of /usr of the tree whose root identity (see repo_commit_tree()) is `root`. The
- * settings are complete and outlive it, as do the tree and the cache, which may be NULL. */
+ * settings are complete and outlive it, as do the tree and the cache, which may be NULL; `keep`:
+ * what is not there is put there. */
 int image_new(const struct tree *tree, const struct sha256 *root,
-              const struct image_settings *settings, struct extent_cache *cache,
+              const struct image_settings *settings, struct extent_cache *cache, bool keep,
               struct erofs_image **ret, struct error *err) _must_check_;
 /* The UUID of the superblock of the image's hash tree. */
 void image_verity_uuid(const struct sha256 *root, struct uuid *ret);

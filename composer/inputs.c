@@ -186,7 +186,7 @@ static void add_ids(struct hasher *h, const char *label, const struct id_allocat
 
 int inputs_key(const struct workdir *w, const struct manifest *m,
                const struct package_set *packages, const struct lock *lock, uint64_t epoch,
-               struct sha256 *ret, struct error *err)
+               const struct sha256 *base, struct sha256 *ret, struct error *err)
 {
         _cleanup_hasher_ struct hasher h = {};
         int r;
@@ -200,6 +200,7 @@ int inputs_key(const struct workdir *w, const struct manifest *m,
                 r = add_layers(&h, w, m, err);
         if (r < 0)
                 return r;
+        add(&h, "base", base->bytes, SHA256_SIZE);
         for (size_t i = 0; i < packages->count; i++)
                 add(&h, "package", packages->items[i].sha256.bytes, SHA256_SIZE);
         /* The report repeats them. */

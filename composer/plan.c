@@ -27,7 +27,8 @@ static int plan_image(const struct workdir *w, const struct manifest *m, struct 
         if (r >= 0)
                 r = image_cache_open(w->cache_fd, &settings, &cache, err);
         if (r >= 0)
-                r = image_new(c->merge.tree, &(struct sha256){}, &settings, cache, &image, err);
+                r = image_new(c->merge.tree, &(struct sha256){}, &settings, cache, true, &image,
+                              err);
         if (r >= 0)
                 r = block_digests_init(&digests, erofs_image_bound(image) / BLOCK_SIZE, err);
         if (r >= 0)

@@ -6,7 +6,7 @@
 #include "compose.h"
 #include "strv.h"
 
-enum { KEY_LOCKED = 0x200, KEY_UNTIL };
+enum { KEY_LOCKED = 0x200, KEY_UNTIL, KEY_BASE };
 
 struct arguments {
         struct cli_options cli;
@@ -18,6 +18,8 @@ static const struct argp_option options[] = {
         { "output", 'o', "DIR", 0, "Where artifacts go (default: out)", 0 },
         { "arch", 'a', "ARCH", 0, "Architecture instead of the manifest's", 0 },
         { "locked", KEY_LOCKED, NULL, 0, "Use exactly the lock file's packages", 0 },
+        { "base", KEY_BASE, "COMMIT|IMAGE", 0,
+          "Lay the image out like an earlier one: updates from there fetch little", 0 },
         { "until", KEY_UNTIL, "STEP", 0,
           "Stop after a step: resolve, fetch, import, merge, commit, erofs, verity, initrd, uki, "
           "disk, output",
@@ -42,6 +44,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case 'o': a->output = argument; return 0;
         case 'a': a->architecture = argument; return 0;
         case KEY_LOCKED: a->compose.locked = true; return 0;
+        case KEY_BASE: a->compose.base = argument; return 0;
         case KEY_UNTIL:
                 if (find_step(argument) < 0)
                         argp_error(state, "unknown step '%s'", argument);
@@ -66,6 +69,7 @@ static void print_json(const struct composition *c, const struct workdir *w)
 
         json_object_object_add(root, "output", json_object_new_string(w->output_path));
         json_object_object_add(root, "unchanged", json_object_new_boolean(c->unchanged));
+        json_object_object_add(root, "repacked", json_object_new_boolean(c->repacked));
         json_object_object_add(root, "commit", json_object_new_string(sha256_hex(&c->commit, hex)));
         json_object_object_add(root, "rootHash",
                                json_object_new_string(sha256_hex(&c->root_hash, hex)));
@@ -85,6 +89,10 @@ static void print_text(const struct composition *c, const struct workdir *w)
 
         STRV_FOREACH (warning, c->packages.warnings)
                 fprintf(stderr, "warning: %s\n", *warning);
+        if (c->repacked)
+                fputs("warning: the image does not lie like the base: too much of it would lie "
+                      "idle\n",
+                      stderr);
         if (c->unchanged)
                 puts("unchanged");
         for (size_t i = 0; i < c->artifacts.count; i++)

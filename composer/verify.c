@@ -8,7 +8,7 @@
 #include <stdarg.h>
 
 #include "disk.h"
-#include "image.h"
+#include "image-commit.h"
 #include "io.h"
 #include "pe.h"
 #include "report.h"
@@ -203,67 +203,34 @@ static int check_uki(const struct verifier *v, struct error *err)
 
 /* ---- commit ---- */
 
-/* The settings that the commit carries. */
-static int load_settings(const struct workdir *w, const struct sha256 *commit,
-                         struct image_settings *ret, struct error *err)
-{
-        _cleanup_free_ char *text = NULL;
-        int r = repo_metadata(w->repo, commit, "slipway.erofs", &text, err);
-
-        return r < 0 ? r : image_settings_parse(text, ret, err);
-}
-
 /* Nothing is written: the root hash follows from the digests of the image's blocks. */
-static int derive_from(const struct workdir *w, const struct tree *tree, const struct sha256 *root,
-                       const struct image_settings *settings, struct sha256 *ret_root_hash,
-                       struct error *err)
+static int derive_again(const struct workdir *w, const struct commit_image *c,
+                        struct sha256 *ret_root_hash, struct error *err)
 {
         struct content_store store = repo_contents(w->repo);
         _cleanup_block_digests_ struct block_digests leaves = {};
-        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
         struct erofs_target nowhere = { .fd = -1, .digests = &leaves };
         int r;
 
-        r = image_new(tree, root, settings, NULL, &image, err);
+        r = block_digests_init(&leaves, erofs_image_bound(c->image) / BLOCK_SIZE, err);
         if (r >= 0)
-                r = block_digests_init(&leaves, erofs_image_bound(image) / BLOCK_SIZE, err);
-        if (r >= 0)
-                r = erofs_image_write(image, &store, &nowhere, w->threads, err);
+                r = erofs_image_write(c->image, &store, &nowhere, w->threads, err);
         return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
-}
-
-static int derive_again(const struct workdir *w, const struct sha256 *commit,
-                        struct sha256 *ret_root_hash, struct error *err)
-{
-        _cleanup_image_settings_ struct image_settings settings = {};
-        _cleanup_tree_ struct tree *tree = NULL;
-        char hex[SHA256_HEX_SIZE];
-        struct sha256 root;
-        int r;
-
-        r = repo_load_tree(w->repo, sha256_hex(commit, hex), &tree, err);
-        if (r >= 0)
-                r = repo_root(w->repo, commit, &root, err);
-        if (r >= 0)
-                r = load_settings(w, commit, &settings, err);
-        return r < 0 ? r : derive_from(w, tree, &root, &settings, ret_root_hash, err);
 }
 
 /* Another version of the compressing library may give other bytes: the likely reason. */
 static int explain_difference(const struct workdir *w, const struct sha256 *commit,
-                              const char *derived, const char *claimed, struct error *err)
+                              const struct commit_image *c, const char *derived,
+                              const char *claimed, struct error *err)
 {
-        _cleanup_image_settings_ struct image_settings settings = {};
         _cleanup_free_ char *library = NULL;
         char here[CODEC_LIBRARY_MAX];
         int r;
 
-        r = load_settings(w, commit, &settings, err);
-        if (r >= 0)
-                r = repo_metadata(w->repo, commit, "slipway.erofs-library", &library, err);
+        r = repo_metadata(w->repo, commit, COMMIT_EROFS_LIBRARY, &library, err);
         if (r < 0)
                 return r;
-        image_library(&settings, here);
+        image_library(&c->settings, here);
         if (streq(library, here))
                 return error_set(err, -EBADMSG, "derives to root hash %s, claims %s", derived,
                                  claimed);
@@ -276,6 +243,7 @@ int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_s
                   void *userdata, struct error *err)
 {
         const struct verifier v = { .w = w, .said = said, .userdata = userdata };
+        _cleanup_commit_image_ struct commit_image c = {};
         _cleanup_free_ char *claimed = NULL;
         struct sha256 commit, derived;
         char hex[SHA256_HEX_SIZE];
@@ -283,14 +251,15 @@ int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_s
 
         r = repo_resolve(w->repo, ref_or_checksum, &commit, err);
         if (r >= 0)
-                r = repo_metadata(w->repo, &commit, "slipway.root-hash", &claimed, err);
+                r = repo_metadata(w->repo, &commit, COMMIT_ROOT_HASH, &claimed, err);
         if (r >= 0)
-                r = derive_again(w, &commit, &derived, err);
+                r = commit_image_load(w, &commit, NULL, &c, err);
+        if (r >= 0)
+                r = derive_again(w, &c, &derived, err);
+        if (r >= 0 && !streq(sha256_hex(&derived, hex), claimed))
+                r = explain_difference(w, &commit, &c, hex, claimed, err);
         if (r < 0)
                 return error_prefix(err, r, "commit '%s'", ref_or_checksum);
-        if (!streq(sha256_hex(&derived, hex), claimed))
-                return error_prefix(err, explain_difference(w, &commit, hex, claimed, err),
-                                    "commit '%s'", ref_or_checksum);
         say(&v, "commit %s: derives again to root hash %s", sha256_hex(&commit, hex), claimed);
         return 0;
 }

@@ -369,8 +369,8 @@ static void test_images(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                CACHE_TEST(test_kept),          CACHE_TEST(test_parameters),
-                CACHE_TEST(test_unfinished),    CACHE_TEST(test_damaged_index),
+                CACHE_TEST(test_kept),           CACHE_TEST(test_parameters),
+                CACHE_TEST(test_unfinished),     CACHE_TEST(test_damaged_index),
                 CACHE_TEST(test_damaged_blocks), CACHE_TEST(test_gathers),
                 CACHE_TEST(test_images),
         };
