@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The places of an image as a record, for the commit of an image that lies like an earlier one: with
- * it the image follows from the commit alone.
+/* The places of an image as a record, for the commit of an image that lies like an earlier one:
+ * with it the image follows from the commit alone.
  *
  *   zone's first block, zone's blocks, image's blocks
  *   for each inode in tree order: its slot, less the one behind the inode before
@@ -165,8 +165,7 @@ static int get_inode(struct decoder *d, struct erofs_item *item, uint64_t slot)
         item->position = slot * EROFS_SLOT_SIZE;
         if (size <= EROFS_BLOCK_SIZE && item->position % EROFS_BLOCK_SIZE + size > EROFS_BLOCK_SIZE)
                 return refuse(d, "an inode crosses a block");
-        return error_prefix(d->err,
-                            space_claim(&d->slots, slot, erofs_item_slots(item), d->err),
+        return error_prefix(d->err, space_claim(&d->slots, slot, erofs_item_slots(item), d->err),
                             "layout");
 }
 

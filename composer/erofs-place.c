@@ -3,11 +3,11 @@
 /* Where everything goes, once it is known what it takes: one after the other, or, so that an update
  * fetches little, like an earlier image (the base).
  *
- * Like the base: a file whose object is in the base lies where it lies there, under whatever name. An
- * inode keeps the node id of the one that has its path there, if it fits the place, and a directory
- * its blocks. What is new goes where the base's other things have left room, else to the end. So
- * blocks of the zone change only where what they describe has changed. The zone stays where it is
- * in the base as long as it fits there. */
+ * Like the base: a file whose object is in the base lies where it lies there, under whatever name.
+ * An inode keeps the node id of the one that has its path there, if it fits the place, and a
+ * directory its blocks. What is new goes where the base's other things have left room, else to the
+ * end. So blocks of the zone change only where what they describe has changed. The zone stays where
+ * it is in the base as long as it fits there. */
 
 #include <inttypes.h>
 
@@ -210,13 +210,15 @@ static int take_inodes(struct rebase *b, struct error *err)
                 struct erofs_item *item = &b->image->items[i];
 
                 if (!b->kept[i]) {
-                        r = space_take(&b->slots, erofs_item_slots(item), 1, EROFS_BLOCK_SLOTS, &slot, err);
+                        r = space_take(&b->slots, erofs_item_slots(item), 1, EROFS_BLOCK_SLOTS,
+                                       &slot, err);
                         if (r >= 0)
                                 item->position = slot * EROFS_SLOT_SIZE;
                 }
                 blocks = erofs_item_zone_blocks(item);
                 if (r >= 0 && blocks > 0 && item->block == 0) {
-                        r = space_take(&b->slots, blocks * EROFS_BLOCK_SLOTS, EROFS_BLOCK_SLOTS, 0, &slot, err);
+                        r = space_take(&b->slots, blocks * EROFS_BLOCK_SLOTS, EROFS_BLOCK_SLOTS, 0,
+                                       &slot, err);
                         if (r >= 0)
                                 item->block = (uint32_t)(slot / EROFS_BLOCK_SLOTS);
                 }
@@ -241,32 +243,46 @@ static int rebase_zone(struct rebase *b, struct error *err)
         return r;
 }
 
-/* The base's file with the same object, packed the same way, or NULL. */
-static const struct erofs_item *find_object(const struct rebase *b, const struct erofs_item *file)
+static bool same_contents(const struct erofs_item *file, const struct erofs_item *other)
 {
-        struct erofs_item *const *found;
+        return other && other->inode->kind == CONTENT_OBJECT &&
+               sha256_equal(&other->inode->object, &file->inode->object) &&
+               other->blocks == file->blocks && other->layout == file->layout;
+}
+
+/* The base's file of the same path, or of any, if its contents are the same and packed the same
+ * way; else NULL. */
+static const struct erofs_item *find_contents(const struct rebase *b, struct erofs_item *file,
+                                              bool same_path)
+{
+        const struct erofs_item *found = b->models[file - b->image->items];
+        struct erofs_item *const *by_object;
 
         if (file->inode->kind != CONTENT_OBJECT)
                 return NULL;
-        found = bsearch(&file, b->files, b->n_files, sizeof(*b->files), compare_objects);
-        return found && (*found)->blocks == file->blocks && (*found)->layout == file->layout
-                       ? *found
-                       : NULL;
+        if (!same_path) {
+                by_object = bsearch(&file, b->files, b->n_files, sizeof(*b->files),
+                                    compare_objects);
+                found = by_object ? *by_object : NULL;
+        }
+        return same_contents(file, found) ? found : NULL;
 }
 
-static int keep_files(struct rebase *b, struct error *err)
+static int keep_files(struct rebase *b, bool same_path, struct error *err)
 {
         for (size_t i = 0; i < b->image->n_files; i++) {
                 struct erofs_item *file = b->image->files[i];
-                const struct erofs_item *same = find_object(b, file);
+                const struct erofs_item *same;
                 int r;
 
-                file->block = 0;
+                if (same_path)
+                        file->block = 0;
+                same = file->block == 0 ? find_contents(b, file, same_path) : NULL;
                 if (!same)
                         continue;
                 r = space_claim(&b->blocks, same->block, same->blocks, err);
                 if (r == -EEXIST)
-                        continue; /* another file with the same object has it */
+                        continue; /* another file with the same contents has it */
                 if (r < 0)
                         return r;
                 file->block = same->block;
@@ -314,7 +330,9 @@ static int rebase_blocks(struct rebase *b, struct error *err)
         if (r >= 0)
                 r = space_claim(&b->blocks, 0, 1, err);
         if (r >= 0)
-                r = keep_files(b, err);
+                r = keep_files(b, true, err);
+        if (r >= 0)
+                r = keep_files(b, false, err);
         if (r >= 0)
                 r = place_zone(b, err);
         if (r >= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The image of a sealed commit, from what the commit carries: to derive it again, and as the base of
- * another image. */
+/* The image of a sealed commit, from what the commit carries: to derive it again, and as the base
+ * of another image. */
 
 #include "commit.h"
 #include "image.h"
@@ -12,8 +12,8 @@
 #define COMMIT_ROOT_HASH     "slipway.root-hash"
 #define COMMIT_EROFS         "slipway.erofs"         /* image_settings_text() */
 #define COMMIT_EROFS_LIBRARY "slipway.erofs-library" /* image_library() */
-#define COMMIT_EROFS_BASE    "slipway.erofs-base"    /* the commit it lies like, where there is one */
-#define COMMIT_EROFS_LAYOUT  "slipway.erofs-layout"  /* erofs_image_layout(), bytes; with a base */
+#define COMMIT_EROFS_BASE    "slipway.erofs-base" /* the commit it lies like, where there is one */
+#define COMMIT_EROFS_LAYOUT  "slipway.erofs-layout" /* erofs_image_layout(), bytes; with a base */
 
 struct commit_image {
         struct tree *tree;
@@ -21,7 +21,8 @@ struct commit_image {
         struct erofs_image *image;
 };
 
-/* Not yet written; placed if the commit lies like another one. The cache (may be NULL) is only read. */
+/* Not yet written; placed if the commit lies like another one. The cache (may be NULL) is only
+ * read. */
 int commit_image_load(const struct workdir *w, const struct sha256 *commit,
                       struct extent_cache *cache, struct commit_image *ret,
                       struct error *err) _must_check_;

@@ -91,8 +91,7 @@ int space_claim(struct space *s, uint64_t start, uint64_t size, struct error *er
         if (r < 0)
                 return r;
         index = range_at(s, start);
-        if (index == s->count ||
-            start + size > s->ranges[index].start + s->ranges[index].size)
+        if (index == s->count || start + size > s->ranges[index].start + s->ranges[index].size)
                 return error_set(err, -EEXIST, "%" PRIu64 " is taken already", start);
         return split(s, index, start, size, err);
 }

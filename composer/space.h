@@ -9,7 +9,7 @@
 struct space {
         struct space_range {
                 uint64_t start, size;
-        } *ranges; /* free ones, in order, with something between any two */
+        } * ranges; /* free ones, in order, with something between any two */
         size_t count, capacity;
         uint64_t end; /* everything from here on is free, too, and not among the ranges */
 };
