@@ -147,6 +147,8 @@ static inline uint64_t erofs_item_zone_blocks(const struct erofs_item *item)
 /* Places the zone's inodes and blocks, one after the other; slot 0 is left free, as programs take
  * inode number 0 for none. Sets image->end_block. */
 void erofs_place_zone(struct erofs_image *image);
+/* Whether places that end there waste no more than may be, and the superblock can name the root. */
+bool erofs_places_hold(const struct erofs_image *image, uint64_t end);
 /* Encodes the zone, once all contents have their place; places it, too, where the image is not
  * placed. */
 int erofs_zone_make(struct erofs_image *image, struct error *err) _must_check_;

@@ -18,7 +18,7 @@
 #include "space.h"
 #include "strv.h"
 
-enum { NUMBER_BITS = 63, LAYOUT_ZONE_BLOCKS_MAX = 16 * 1024 * 1024 };
+enum { NUMBER_BITS = 63, LAYOUT_ZONE_BLOCKS_MAX = 4 * 1024 * 1024 };
 
 /* Where what comes next would lie if it lay behind what came before. */
 struct expected {
@@ -225,8 +225,8 @@ int erofs_image_apply(struct erofs_image *image, const void *layout, size_t size
         if (d.blocks.end != image->end_block ||
             d.slots.end != image->zone_blocks * EROFS_BLOCK_SLOTS)
                 return refuse(&d, "something lies outside");
-        if (erofs_item_nid(&image->items[0]) > UINT16_MAX)
-                return refuse(&d, "the root lies too far");
+        if (!erofs_places_hold(image, image->end_block))
+                return refuse(&d, "too much lies idle, or the root lies too far");
         image->bound_blocks = image->end_block;
         image->placed = true;
         return 0;

@@ -261,8 +261,8 @@ static const struct erofs_item *find_contents(const struct rebase *b, struct ero
         if (file->inode->kind != CONTENT_OBJECT)
                 return NULL;
         if (!same_path) {
-                by_object = bsearch(&file, b->files, b->n_files, sizeof(*b->files),
-                                    compare_objects);
+                by_object =
+                        bsearch(&file, b->files, b->n_files, sizeof(*b->files), compare_objects);
                 found = by_object ? *by_object : NULL;
         }
         return same_contents(file, found) ? found : NULL;
@@ -348,15 +348,14 @@ static uint64_t used_end(const struct space *s)
         return last && last->start + last->size == s->end ? last->start : s->end;
 }
 
-/* Too much would lie idle, or the superblock could not name the root. */
-static bool is_worse(const struct rebase *b, uint64_t end)
+bool erofs_places_hold(const struct erofs_image *image, uint64_t end)
 {
-        uint64_t used = b->image->zone_blocks + 1;
+        uint64_t used = image->zone_blocks + 1;
 
-        for (size_t i = 0; i < b->image->n_files; i++)
-                used += b->image->files[i]->blocks;
-        return end > used + used / EROFS_REBASE_GROWTH + EROFS_REBASE_SLACK || end > UINT32_MAX ||
-               erofs_item_nid(&b->image->items[0]) > UINT16_MAX;
+        for (size_t i = 0; i < image->n_files; i++)
+                used += image->files[i]->blocks;
+        return end <= used + used / EROFS_REBASE_GROWTH + EROFS_REBASE_SLACK && end <= UINT32_MAX &&
+               erofs_item_nid(&image->items[0]) <= UINT16_MAX;
 }
 
 int erofs_image_rebase(struct erofs_image *image, const struct erofs_image *base, struct error *err)
@@ -377,7 +376,7 @@ int erofs_image_rebase(struct erofs_image *image, const struct erofs_image *base
                 r = rebase_blocks(&b, err);
         if (r < 0)
                 return r;
-        if (is_worse(&b, used_end(&b.blocks))) {
+        if (!erofs_places_hold(image, used_end(&b.blocks))) {
                 erofs_image_place(image);
                 return 1;
         }

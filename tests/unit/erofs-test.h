@@ -77,7 +77,7 @@ struct comparison {
 };
 
 static inline void compare_content(const struct comparison *c, const struct reader_inode *found,
-                            const void *data, uint64_t size)
+                                   const void *data, uint64_t size)
 {
         uint64_t done = 0;
         size_t length;
@@ -93,7 +93,7 @@ static inline void compare_content(const struct comparison *c, const struct read
 }
 
 static inline void compare_xattrs(const struct comparison *c, const struct reader_inode *found,
-                           const struct tree_inode *inode)
+                                  const struct tree_inode *inode)
 {
         char name[300];
         const uint8_t *value;
@@ -144,7 +144,7 @@ static inline bool compare_link(struct comparison *c, const struct tree_inode *i
 
 /* Whether anything is left to compare below. */
 static inline bool compare_inode(struct comparison *c, const struct tree_node *node, uint64_t nid,
-                          struct reader_inode *ret)
+                                 struct reader_inode *ret)
 {
         const struct tree_inode *inode = node->inode;
         bool directory = S_ISDIR(inode->mode);
@@ -186,11 +186,11 @@ static inline bool is_dots(const struct reader_entry *e)
 }
 
 static inline void compare_node(struct comparison *c, const struct tree_node *node, uint64_t nid,
-                         uint64_t parent_nid);
+                                uint64_t parent_nid);
 
 /* Entries come in strict order, "." and ".." once each, children as the tree has them. */
 static inline void compare_entries(struct comparison *c, const struct tree_node *node,
-                            const struct reader_inode *found, uint64_t parent_nid)
+                                   const struct reader_inode *found, uint64_t parent_nid)
 {
         struct reader_entry e, previous = { .name = "" };
         size_t length, child = 0, dots = 0;
@@ -223,7 +223,7 @@ static inline void compare_entries(struct comparison *c, const struct tree_node 
 }
 
 static inline void compare_node(struct comparison *c, const struct tree_node *node, uint64_t nid,
-                         uint64_t parent_nid)
+                                uint64_t parent_nid)
 {
         struct reader_inode found;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Images that lie like an earlier one: random trees and random changes of them, over several
- * generations. SLIPWAY_TEST_TREES=N sets the number of trees, SLIPWAY_TEST_SEED=N the first seed. */
+ * generations. SLIPWAY_TEST_TREES=N sets the number of trees, SLIPWAY_TEST_SEED=N the first seed.
+ */
 
 #include "erofs-test.h"
 
@@ -179,8 +180,8 @@ static void check_record(const struct tree *tree, const struct form *form,
         munmap((void *)same, same_size);
 }
 
-/* A record that is not the image's is refused, or leads to another sound image of the tree, or to an
- * error: never beyond memory, never to wrong contents. */
+/* A record that is not the image's is refused, or leads to another sound image of the tree, or to
+ * an error: never beyond memory, never to wrong contents. */
 static void check_damaged_record(const struct tree *tree, const struct form *form,
                                  const struct buffer *record, uint64_t *s)
 {
