@@ -34,6 +34,9 @@ LIBRARIES = {
     "libelf.h": "composer/elf-file.c",
     "gelf.h": "composer/elf-file.c",
     "libkmod.h": "composer/kmodules.c",
+    "lz4": "composer/codec.c",
+    "zstd": ("composer/codec.c", "composer/compress.c"),
+    "lzma.h": "composer/compress.c",
     "systemd/sd-journal.h": "ignition/announce.c",
 }
 
