@@ -284,6 +284,7 @@ static int move(struct userdb *a, const struct home *home, const char *path, str
                 return r;
         if (renameat(old.dir, old.name, new.dir, new.name) < 0)
                 return error_errno(err, "move from '%s'", home->from);
+        root_forget(a->root, from);
         return 0;
 }
 

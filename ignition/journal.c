@@ -119,7 +119,7 @@ static int first_absent(const struct root *root, const char *path, char ret[PATH
                 if (path[i] != '/' && path[i] != '\0')
                         continue;
                 ret[i] = '\0';
-                r = root_find(root, ret, &st, err);
+                r = root_knows(root, ret) ? 1 : root_find(root, ret, &st, err);
                 if (r <= 0)
                         return r < 0 ? r : 1;
                 ret[i] = path[i];
@@ -239,6 +239,7 @@ static int move_back(struct journal *j, const struct record *r, struct error *er
                 return err->code;
         if (renameat(to.dir, to.name, from.dir, from.name) < 0)
                 return error_errno(err, "/%s: move back", r->name);
+        root_forget(j->root, r->content);
         return 0;
 }
 
@@ -257,7 +258,9 @@ static int remove_new(struct journal *j, const char *path, struct error *err)
                 return error_errno(err, "/%s", path);
         if (S_ISDIR(st.st_mode) && st.st_dev != parent.st_dev)
                 return 0;
-        return path_remove_tree(place.dir, place.name, err);
+        r = path_remove_tree(place.dir, place.name, err);
+        root_forget(j->root, path);
+        return r;
 }
 
 static int give_back(struct journal *j, const struct record *r, struct error *err)

@@ -2,7 +2,10 @@
 
 /* See root.h. Resolving is done on the text, one readlink() per component of what already exists;
  * components that do not exist yet stand for themselves, so a dangling symlink leads to where its
- * target will be made. */
+ * target will be made.
+ *
+ * What is known is not looked up again (root-dirs.h): an open directory is no symlink, nor is one
+ * that it is in; below what is absent nothing is there, until something is made. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -17,13 +20,20 @@ enum { FILE_MAX = 16 * 1024 * 1024 };
 int root_open(struct root *root, const char *path, struct error *err)
 {
         *root = (struct root){ .fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-        return root->fd < 0 ? error_errno(err, "%s", path) : 0;
+        if (root->fd < 0)
+                return error_errno(err, "%s", path);
+        root->dirs = root_dirs_new(root->fd);
+        if (root->dirs)
+                return 0;
+        root_done(root);
+        return error_oom(err);
 }
 
 void root_done(struct root *root)
 {
         for (size_t i = 0; i < root->device_count; i++)
                 close(root->device_fds[i]);
+        root_dirs_free(root->dirs);
         close_p(&root->fd);
         *root = (struct root){ .fd = -1 };
 }
@@ -110,7 +120,11 @@ static int step(struct walk *w, const char *name, bool last, bool follow_last)
         r = enter(w, name);
         if (r < 0 || (last && !follow_last))
                 return r;
+        if (root_dirs_know(w->root->dirs, w->done) || root_dirs_is_absent(w->root->dirs, w->done))
+                return 0;
         n = readlinkat(w->root->fd, w->done, target, sizeof(target) - 1);
+        if (n < 0 && errno == ENOENT)
+                root_dirs_note_absent(w->root->dirs, w->done, strlen(w->done));
         if (n < 0)
                 return 0;
         target[n] = '\0';
@@ -120,26 +134,26 @@ static int step(struct walk *w, const char *name, bool last, bool follow_last)
 static int resolve(const struct root *root, const char *path, bool follow_last, char **ret,
                    struct error *err)
 {
-        _cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
         char name[NAME_MAX + 1];
         bool last = false;
+        struct walk w;
         int r;
 
-        if (!w)
-                return error_oom(err);
-        w->root = root;
-        w->err = err;
-        if (strlen(path) >= sizeof(w->rest))
+        w.root = root;
+        w.err = err;
+        w.links = 0;
+        w.done[0] = '\0';
+        if (strlen(path) >= sizeof(w.rest))
                 return error_code(err, -ENAMETOOLONG, "%.80s…", path);
-        strcpy(w->rest, path);
-        while ((r = next_component(w, name, &last)) > 0) {
-                r = step(w, name, last, follow_last);
+        strcpy(w.rest, path);
+        while ((r = next_component(&w, name, &last)) > 0) {
+                r = step(&w, name, last, follow_last);
                 if (r < 0)
                         return r;
         }
         if (r < 0)
                 return r;
-        *ret = strdup(*w->done ? w->done : ".");
+        *ret = strdup(*w.done ? w.done : ".");
         return *ret ? 0 : error_oom(err);
 }
 
@@ -153,21 +167,6 @@ int root_resolve_all(const struct root *root, const char *path, char **ret, stru
         return resolve(root, path, true, ret, err);
 }
 
-/* One directory further down; *dir is replaced. */
-static int descend(int *dir, const char *name, bool make)
-{
-        int next;
-
-        if (make && mkdirat(*dir, name, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        next = openat(*dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (next < 0)
-                return -errno;
-        close(*dir);
-        *dir = next;
-        return 0;
-}
-
 /* The directory by one call of a kernel from 5.6 on; -1: the other way must find out what is there.
  */
 static int open_directory(const struct root *root, const char *path)
@@ -177,66 +176,134 @@ static int open_directory(const struct root *root, const char *path)
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
         };
 
-        return (int)syscall(SYS_openat2, root->fd, *path ? path : ".", &how, sizeof(how));
+        return (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
 }
 
-static int descend_all(const struct root *root, const char *path, bool make, int *ret,
-                       struct error *err)
+static int open_below(const struct root_dir *dir, const char *name, bool make)
 {
-        _cleanup_close_ int dir = fcntl(root->fd, F_DUPFD_CLOEXEC, 3);
-        const char *at = path;
+        int fd;
 
-        if (dir < 0)
-                return error_errno(err, "dup");
-        for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
-                char name[NAME_MAX + 1];
-                int r = slash - at > NAME_MAX ? -ENAMETOOLONG : 0;
+        if (make && mkdirat(dir->fd, name, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
 
-                snprintf(name, sizeof(name), "%.*s", (int)(slash - at), at);
-                if (r >= 0)
-                        r = descend(&dir, name, make);
-                if (r < 0)
-                        return error_code(err, r, "/%.*s", (int)(slash - path), path);
-        }
-        *ret = TAKE_FD(dir);
+static int remember(const struct root *root, const char *path, size_t n, int fd,
+                    struct root_dir **ret, struct error *err)
+{
+        struct root_dir *dir = root_dirs_add(root->dirs, path, n, fd);
+
+        if (!dir)
+                return error_oom(err);
+        *ret = dir;
         return 0;
+}
+
+/* From the nearest open directory on, one after another. */
+static int descend(const struct root *root, const char *path, size_t n, bool make,
+                   struct root_dir **dir, struct error *err)
+{
+        while ((*dir)->length < n) {
+                size_t start = (*dir)->length + ((*dir)->length > 0);
+                size_t end = start + strcspn(path + start, "/");
+                int r = end - start > NAME_MAX ? -ENAMETOOLONG : 0;
+                char name[NAME_MAX + 1];
+
+                snprintf(name, sizeof(name), "%.*s", (int)(end - start), path + start);
+                if (r >= 0)
+                        r = open_below(*dir, name, make);
+                if (r == -ENOENT)
+                        root_dirs_note_absent(root->dirs, path, end);
+                if (r < 0)
+                        return error_code(err, r, "/%.*s", (int)end, path);
+                r = remember(root, path, end, r, dir, err);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The directory that is named by the first n bytes of the path. */
+static int enter_directory(const struct root *root, const char *path, size_t n, bool make,
+                           struct root_dir **ret, struct error *err)
+{
+        struct root_dir *dir = root_dirs_nearest(root->dirs, path, n);
+        char whole[PATH_MAX];
+        int fd = -1, r;
+
+        /* One level is one call either way. */
+        if (dir->length < n && n < sizeof(whole) &&
+            memchr(path + dir->length + 1, '/', n - dir->length - 1)) {
+                snprintf(whole, sizeof(whole), "%.*s", (int)n, path);
+                fd = open_directory(root, whole);
+        }
+        r = fd >= 0 ? remember(root, path, n, fd, &dir, err)
+                    : descend(root, path, n, make, &dir, err);
+        if (r >= 0)
+                *ret = dir;
+        return r;
 }
 
 static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
                        struct error *err)
 {
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        _cleanup_free_ char *parent = strndup(path, (size_t)(name - path));
-        int dir, r;
+        const char *slash = strrchr(path, '/');
+        struct root_dir *dir;
+        int r;
 
-        if (!parent)
-                return error_oom(err);
-        dir = open_directory(root, parent);
-        if (dir < 0) {
-                r = descend_all(root, path, make, &dir, err);
-                if (r < 0)
-                        return r;
-        }
-        *ret = (struct place){ dir, name };
+        r = enter_directory(root, path, slash ? (size_t)(slash - path) : 0, make, &dir, err);
+        if (r < 0)
+                return r;
+        root_dir_use(dir);
+        *ret = (struct place){ dir->fd, slash ? slash + 1 : path, dir, make };
         return 0;
 }
 
 int place_open(const struct root *root, const char *path, struct place *ret, struct error *err)
 {
+        if (root_dirs_is_absent(root->dirs, path))
+                return error_code(err, -ENOENT, "/%s", path);
         return enter_place(root, path, false, ret, err);
+}
+
+static int touch_place(struct root *root, struct place *p, struct error *err)
+{
+        int r = p->of->touched ? 0 : root_touch(root, p->dir, err);
+
+        if (r >= 0)
+                p->of->touched = true;
+        return r;
 }
 
 int place_make(struct root *root, const char *path, struct place *ret, struct error *err)
 {
-        int r = enter_place(root, path, true, ret, err);
+        int r;
 
-        return r < 0 ? r : root_touch(root, ret->dir, err);
+        root_dirs_begin_making(root->dirs);
+        r = enter_place(root, path, true, ret, err);
+        if (r < 0)
+                root_dirs_end_making(root->dirs);
+        return r < 0 ? r : touch_place(root, ret, err);
 }
 
 void place_done(struct place *p)
 {
-        close_p(&p->dir);
+        if (p->of && p->makes)
+                root_dirs_end_making(p->of->all);
+        if (p->of)
+                root_dir_leave(p->of);
         *p = (struct place)PLACE_NULL;
+}
+
+void root_forget(const struct root *root, const char *path)
+{
+        root_dirs_forget(root->dirs, path);
+}
+
+bool root_knows(const struct root *root, const char *path)
+{
+        return root_dirs_know(root->dirs, path);
 }
 
 bool root_stat(const struct root *root, const char *path, struct stat *ret)
@@ -259,7 +326,10 @@ int root_find(const struct root *root, const char *path, struct stat *ret, struc
                 return r;
         if (fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0)
                 return 1;
-        return errno == ENOENT ? 0 : error_errno(err, "/%s", path);
+        if (errno != ENOENT)
+                return error_errno(err, "/%s", path);
+        root_dirs_note_absent(root->dirs, path, strlen(path));
+        return 0;
 }
 
 int root_open_path(const struct root *root, const char *path, int flags, struct error *err)
@@ -278,12 +348,15 @@ int root_remove(const struct root *root, const char *path, struct error *err)
 {
         _cleanup_place_ struct place place = PLACE_NULL;
         struct stat st;
+        int r;
 
         if (!root_stat(root, path, &st))
                 return 0;
         if (place_open(root, path, &place, err) < 0)
                 return err->code;
-        return path_remove_tree(place.dir, place.name, err);
+        r = path_remove_tree(place.dir, place.name, err);
+        root_forget(root, path);
+        return r;
 }
 
 /* As draft_open() names them. */
@@ -324,6 +397,8 @@ int root_touch(struct root *root, int fd, struct error *err)
         struct stat st;
         int copy;
 
+        /* Who writes may also make. */
+        root->dirs->absent[0] = '\0';
         if (fstat(fd, &st) < 0)
                 return error_errno(err, "stat");
         for (size_t i = 0; i < root->device_count; i++)
