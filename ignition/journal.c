@@ -164,14 +164,11 @@ int journal_note_text(struct journal *j, const char *path, struct error *err)
         struct stat st;
         int r;
 
-        r = root_find(j->root, path, &st, err);
+        r = root_read_resolved(j->root, path, &st, &text, err);
         if (r < 0)
                 return r;
-        if (r == 0)
+        if (!text)
                 return journal_note(j, path, false, err);
-        r = root_read(j->root, path, &text, err);
-        if (r < 0 || !text)
-                return r;
         return add(j,
                    &(struct record){ .kind = KIND_TEXT,
                                      .number = strlen(text),
@@ -313,11 +310,9 @@ static int restore_text(struct journal *j, const struct record *r, struct error 
                 code = draft_open(&draft, place.dir, place.name, 0600, err);
         if (code >= 0)
                 code = io_write(draft.fd, r->content, r->number, err);
-        if (code < 0)
-                return code;
-        if (fchown(draft.fd, r->uid, r->gid) < 0 || fchmod(draft.fd, r->mode) < 0)
-                return error_errno(err, "/%s", r->name);
-        return draft_publish(&draft, err);
+        if (code >= 0)
+                code = draft_own(&draft, r->uid, r->gid, r->mode, err);
+        return code < 0 ? code : draft_publish(&draft, err);
 }
 
 int journal_undo(struct journal *j, struct error *err)

@@ -138,10 +138,9 @@ void root_dirs_note_absent(struct root_dirs *all, const char *path, size_t n)
         all->absent[n] = '\0';
 }
 
-bool root_dirs_is_absent(const struct root_dirs *all, const char *path)
+bool root_dirs_is_absent(const struct root_dirs *all, const char *path, size_t n)
 {
-        return *all->absent &&
-               is_at_or_below(path, strlen(path), all->absent, strlen(all->absent));
+        return *all->absent && is_at_or_below(path, n, all->absent, strlen(all->absent));
 }
 
 void root_dirs_begin_making(struct root_dirs *all)

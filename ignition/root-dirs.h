@@ -45,7 +45,8 @@ void root_dir_use(struct root_dir *dir);
 void root_dir_leave(struct root_dir *dir);
 
 void root_dirs_note_absent(struct root_dirs *all, const char *path, size_t n);
-bool root_dirs_is_absent(const struct root_dirs *all, const char *path);
+/* The first n bytes of the path name nothing. */
+bool root_dirs_is_absent(const struct root_dirs *all, const char *path, size_t n);
 /* From here to the end things may be made: nothing is known to be absent. */
 void root_dirs_begin_making(struct root_dirs *all);
 void root_dirs_end_making(struct root_dirs *all);

@@ -105,6 +105,11 @@ static int next_component(struct walk *w, char name[NAME_MAX + 1], bool *ret_las
         return 1;
 }
 
+static bool is_absent(const struct root *root, const char *path)
+{
+        return root_dirs_is_absent(root->dirs, path, strlen(path));
+}
+
 static int step(struct walk *w, const char *name, bool last, bool follow_last)
 {
         char target[PATH_MAX];
@@ -120,7 +125,7 @@ static int step(struct walk *w, const char *name, bool last, bool follow_last)
         r = enter(w, name);
         if (r < 0 || (last && !follow_last))
                 return r;
-        if (root_dirs_know(w->root->dirs, w->done) || root_dirs_is_absent(w->root->dirs, w->done))
+        if (root_dirs_know(w->root->dirs, w->done) || is_absent(w->root, w->done))
                 return 0;
         n = readlinkat(w->root->fd, w->done, target, sizeof(target) - 1);
         if (n < 0 && errno == ENOENT)
@@ -249,10 +254,13 @@ static int enter_place(const struct root *root, const char *path, bool make, str
                        struct error *err)
 {
         const char *slash = strrchr(path, '/');
+        size_t n = slash ? (size_t)(slash - path) : 0;
         struct root_dir *dir;
         int r;
 
-        r = enter_directory(root, path, slash ? (size_t)(slash - path) : 0, make, &dir, err);
+        if (root_dirs_is_absent(root->dirs, path, n))
+                return error_code(err, -ENOENT, "/%.*s", (int)n, path);
+        r = enter_directory(root, path, n, make, &dir, err);
         if (r < 0)
                 return r;
         root_dir_use(dir);
@@ -262,8 +270,6 @@ static int enter_place(const struct root *root, const char *path, bool make, str
 
 int place_open(const struct root *root, const char *path, struct place *ret, struct error *err)
 {
-        if (root_dirs_is_absent(root->dirs, path))
-                return error_code(err, -ENOENT, "/%s", path);
         return enter_place(root, path, false, ret, err);
 }
 
@@ -310,7 +316,7 @@ bool root_stat(const struct root *root, const char *path, struct stat *ret)
 {
         _cleanup_place_ struct place place = PLACE_NULL;
 
-        return place_open(root, path, &place, NULL) == 0 &&
+        return !is_absent(root, path) && place_open(root, path, &place, NULL) == 0 &&
                fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -319,6 +325,8 @@ int root_find(const struct root *root, const char *path, struct stat *ret, struc
         _cleanup_place_ struct place place = PLACE_NULL;
         int r;
 
+        if (is_absent(root, path))
+                return 0;
         r = place_open(root, path, &place, err);
         if (r == -ENOENT || r == -ENOTDIR)
                 return 0;
@@ -422,29 +430,36 @@ int root_sync(struct root *root, struct error *err)
         return 0;
 }
 
-int root_read(const struct root *root, const char *path, char **ret, struct error *err)
+int root_read_resolved(const struct root *root, const char *path, struct stat *ret_stat, char **ret,
+                       struct error *err)
 {
-        _cleanup_free_ char *resolved = NULL, *text = NULL;
         _cleanup_place_ struct place place = PLACE_NULL;
-        struct stat st;
+        _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
 
-        r = root_resolve_all(root, path, &resolved, err);
-        if (r < 0)
-                return r;
         *ret = NULL;
-        r = root_find(root, resolved, &st, err);
+        r = root_find(root, path, ret_stat, err);
         if (r <= 0)
                 return r;
-        if (!S_ISREG(st.st_mode))
-                return error_set(err, -EINVAL, "%s: not a regular file", path);
-        r = place_open(root, resolved, &place, err);
+        if (!S_ISREG(ret_stat->st_mode))
+                return error_set(err, -EINVAL, "/%s: not a regular file", path);
+        r = place_open(root, path, &place, err);
         if (r >= 0)
                 r = file_read(place.dir, place.name, FILE_MAX, &text, &size, err);
         if (r >= 0 && strlen(text) != size)
-                r = error_set(err, -EINVAL, "%s: holds a NUL byte", path);
+                r = error_set(err, -EINVAL, "/%s: holds a NUL byte", path);
         if (r >= 0)
                 *ret = TAKE_PTR(text);
         return r;
+}
+
+int root_read(const struct root *root, const char *path, char **ret, struct error *err)
+{
+        _cleanup_free_ char *resolved = NULL;
+        struct stat st;
+        int r;
+
+        r = root_resolve_all(root, path, &resolved, err);
+        return r < 0 ? r : root_read_resolved(root, resolved, &st, ret, err);
 }

@@ -80,3 +80,6 @@ int root_sync(struct root *root, struct error *err) _must_check_;
 /* A small text of the root by its path; NULL in *ret when it is absent. */
 int root_read(const struct root *root, const char *path, char **ret,
               struct error *err) _must_check_;
+/* The same by a resolved path, with what lstat() says of it. */
+int root_read_resolved(const struct root *root, const char *path, struct stat *ret_stat, char **ret,
+                       struct error *err) _must_check_;

@@ -73,6 +73,7 @@ void userdb_done(struct userdb *a)
                 free(a->homes[i].from);
         }
         free(a->homes);
+        skel_done(&a->skel);
         free(a->login_defs);
         free(a->useradd_defaults);
         close_p(&a->lock_fd);
