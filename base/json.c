@@ -51,8 +51,9 @@ static int peek(const struct scanner *s)
 
 static void skip_space(struct scanner *s)
 {
-        while (s->offset < s->size && strchr(" \t\r\n", s->text[s->offset]) &&
-               s->text[s->offset] != '\0')
+        int c;
+
+        while ((c = peek(s)) == ' ' || c == '\t' || c == '\r' || c == '\n')
                 s->offset++;
 }
 

@@ -60,11 +60,13 @@ static void leave_directory(struct walk *w)
 
 static int enter(struct walk *w, const char *name)
 {
-        size_t n = strlen(w->done);
+        size_t n = strlen(w->done), size = strlen(name) + 1;
 
-        if (n + strlen(name) + 2 > sizeof(w->done))
+        if (n + size + 1 > sizeof(w->done))
                 return too_long(w);
-        snprintf(w->done + n, sizeof(w->done) - n, "%s%s", n ? "/" : "", name);
+        if (n > 0)
+                w->done[n++] = '/';
+        memcpy(w->done + n, name, size);
         return 0;
 }
 
@@ -212,12 +214,13 @@ static int descend(const struct root *root, const char *path, size_t n, bool mak
         while ((*dir)->length < n) {
                 size_t start = (*dir)->length + ((*dir)->length > 0);
                 size_t end = start + strcspn(path + start, "/");
-                int r = end - start > NAME_MAX ? -ENAMETOOLONG : 0;
-                char name[NAME_MAX + 1];
+                char name[NAME_MAX + 1] = {};
+                int r = -ENAMETOOLONG;
 
-                snprintf(name, sizeof(name), "%.*s", (int)(end - start), path + start);
-                if (r >= 0)
+                if (end - start <= NAME_MAX) {
+                        memcpy(name, path + start, end - start);
                         r = open_below(*dir, name, make);
+                }
                 if (r == -ENOENT)
                         root_dirs_note_absent(root->dirs, path, end);
                 if (r < 0)

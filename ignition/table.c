@@ -86,9 +86,10 @@ int table_load(const struct root *root, const char *path, struct table *ret, str
 static void format(const struct table *t, struct buffer *text)
 {
         for (size_t i = 0; i < t->count; i++)
-                for (unsigned k = 0; t->rows[i].fields[k]; k++)
-                        buffer_printf(text, "%s%s%s", k ? ":" : "", t->rows[i].fields[k],
-                                      t->rows[i].fields[k + 1] ? "" : "\n");
+                for (unsigned k = 0; t->rows[i].fields[k]; k++) {
+                        buffer_puts(text, t->rows[i].fields[k]);
+                        buffer_puts(text, t->rows[i].fields[k + 1] ? ":" : "\n");
+                }
 }
 
 int table_write(struct table *t, struct root *root, struct error *err)
