@@ -157,8 +157,8 @@ static int scan_word(struct scanner *s)
 
 static int scan_value(struct scanner *s, json_object *value);
 
-/* The keys of an object so far: as they stand in the text while they are few and plain, which nearly
- * all are, else by what they say. */
+/* The keys of an object so far: as they stand in the text while they are few and plain, which
+ * nearly all are, else by what they say. */
 enum { TOKENS_MAX = 16 };
 
 struct keys {

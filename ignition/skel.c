@@ -146,8 +146,7 @@ static int write_entries(const struct skel_entry *dir, int to, const struct home
 static int write_file(const struct skel_entry *e, int to, const struct home *home,
                       struct error *err)
 {
-        _cleanup_close_ int fd =
-                openat(to, e->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        _cleanup_close_ int fd = openat(to, e->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         int r;
 
         if (fd < 0)
