@@ -335,7 +335,7 @@ static bool draft_lock(int fd, struct stat *ret)
 }
 
 /* Creates the temporary file beside the final name; the name may contain directories. */
-static int draft_create(struct draft *d, struct error *err)
+static int draft_create(struct draft *d, mode_t mode, struct error *err)
 {
         const char *slash = strrchr(d->name, '/');
         int length = slash ? (int)(slash - d->name) + 1 : 0;
@@ -350,7 +350,7 @@ static int draft_create(struct draft *d, struct error *err)
                         temp = NULL;
                         return error_oom(err);
                 }
-                fd = openat(d->dir_fd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+                fd = openat(d->dir_fd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
                 if (fd < 0 && errno == EEXIST)
                         continue;
                 if (fd < 0)
@@ -376,7 +376,7 @@ int draft_open(struct draft *d, int dir_fd, const char *name, mode_t mode, struc
         *d = (struct draft){ .dir_fd = dir_fd, .fd = -1, .name = strdup(name) };
         if (!d->name)
                 return error_oom(err);
-        r = draft_create(d, err);
+        r = draft_create(d, mode & 0777, err);
         return r < 0 ? r : draft_own(d, d->uid, d->gid, mode, err);
 }
 

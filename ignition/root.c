@@ -186,12 +186,34 @@ static int open_directory(const struct root *root, const char *path)
         return (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
 }
 
-static int open_below(const struct root_dir *dir, const char *name, bool make)
+static int touch_directory(struct root *root, struct root_dir *dir, struct error *err)
 {
-        int fd;
+        int r = dir->touched ? 0 : root_touch(root, dir->fd, err);
 
-        if (make && mkdirat(dir->fd, name, 0755) < 0 && errno != EEXIST)
-                return -errno;
+        if (r >= 0)
+                dir->touched = true;
+        return r;
+}
+
+/* *ret_made: it was not there. */
+static int make_below(struct root *root, struct root_dir *dir, const char *name, bool *ret_made,
+                      struct error *err)
+{
+        if (mkdirat(dir->fd, name, 0755) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        *ret_made = true;
+        return touch_directory(root, dir, err);
+}
+
+/* maker: the root when the directory shall be made; NULL: it must be there. */
+static int open_below(struct root *maker, struct root_dir *dir, const char *name, bool *ret_made,
+                      struct error *err)
+{
+        int fd, r;
+
+        r = maker ? make_below(maker, dir, name, ret_made, err) : 0;
+        if (r < 0)
+                return r;
         fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }
@@ -207,8 +229,9 @@ static int remember(const struct root *root, const char *path, size_t n, int fd,
         return 0;
 }
 
-/* From the nearest open directory on, one after another. */
-static int descend(const struct root *root, const char *path, size_t n, bool make,
+/* From the nearest open directory on, one after another. One that is made is on its parent's file
+ * system. */
+static int descend(const struct root *root, const char *path, size_t n, struct root *maker,
                    struct root_dir **dir, struct error *err)
 {
         while ((*dir)->length < n) {
@@ -216,10 +239,11 @@ static int descend(const struct root *root, const char *path, size_t n, bool mak
                 size_t end = start + strcspn(path + start, "/");
                 char name[NAME_MAX + 1] = {};
                 int r = -ENAMETOOLONG;
+                bool made = false;
 
                 if (end - start <= NAME_MAX) {
                         memcpy(name, path + start, end - start);
-                        r = open_below(*dir, name, make);
+                        r = open_below(maker, *dir, name, &made, err);
                 }
                 if (r == -ENOENT)
                         root_dirs_note_absent(root->dirs, path, end);
@@ -228,12 +252,13 @@ static int descend(const struct root *root, const char *path, size_t n, bool mak
                 r = remember(root, path, end, r, dir, err);
                 if (r < 0)
                         return r;
+                (*dir)->touched = made;
         }
         return 0;
 }
 
 /* The directory that is named by the first n bytes of the path. */
-static int enter_directory(const struct root *root, const char *path, size_t n, bool make,
+static int enter_directory(const struct root *root, const char *path, size_t n, struct root *maker,
                            struct root_dir **ret, struct error *err)
 {
         struct root_dir *dir = root_dirs_nearest(root->dirs, path, n);
@@ -247,14 +272,14 @@ static int enter_directory(const struct root *root, const char *path, size_t n, 
                 fd = open_directory(root, whole);
         }
         r = fd >= 0 ? remember(root, path, n, fd, &dir, err)
-                    : descend(root, path, n, make, &dir, err);
+                    : descend(root, path, n, maker, &dir, err);
         if (r >= 0)
                 *ret = dir;
         return r;
 }
 
-static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
-                       struct error *err)
+static int enter_place(const struct root *root, const char *path, struct root *maker,
+                       struct place *ret, struct error *err)
 {
         const char *slash = strrchr(path, '/');
         size_t n = slash ? (size_t)(slash - path) : 0;
@@ -263,26 +288,17 @@ static int enter_place(const struct root *root, const char *path, bool make, str
 
         if (root_dirs_is_absent(root->dirs, path, n))
                 return error_code(err, -ENOENT, "/%.*s", (int)n, path);
-        r = enter_directory(root, path, n, make, &dir, err);
+        r = enter_directory(root, path, n, maker, &dir, err);
         if (r < 0)
                 return r;
         root_dir_use(dir);
-        *ret = (struct place){ dir->fd, slash ? slash + 1 : path, dir, make };
+        *ret = (struct place){ dir->fd, slash ? slash + 1 : path, dir, maker != NULL };
         return 0;
 }
 
 int place_open(const struct root *root, const char *path, struct place *ret, struct error *err)
 {
-        return enter_place(root, path, false, ret, err);
-}
-
-static int touch_place(struct root *root, struct place *p, struct error *err)
-{
-        int r = p->of->touched ? 0 : root_touch(root, p->dir, err);
-
-        if (r >= 0)
-                p->of->touched = true;
-        return r;
+        return enter_place(root, path, NULL, ret, err);
 }
 
 int place_make(struct root *root, const char *path, struct place *ret, struct error *err)
@@ -290,10 +306,10 @@ int place_make(struct root *root, const char *path, struct place *ret, struct er
         int r;
 
         root_dirs_begin_making(root->dirs);
-        r = enter_place(root, path, true, ret, err);
+        r = enter_place(root, path, root, ret, err);
         if (r < 0)
                 root_dirs_end_making(root->dirs);
-        return r < 0 ? r : touch_place(root, ret, err);
+        return r < 0 ? r : touch_directory(root, ret->of, err);
 }
 
 void place_done(struct place *p)
