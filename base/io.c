@@ -325,18 +325,17 @@ int path_readlink(int dir_fd, const char *path, char **ret, struct error *err)
 
 /* Locks a draft; false when another process has the lock or the file has no name any more. File
  * systems without locks have drafts too, which are then never swept. */
-static bool draft_lock(int fd)
+static bool draft_lock(int fd, struct stat *ret)
 {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-        struct stat st;
 
         if (fcntl(fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
                 return false;
-        return fstat(fd, &st) == 0 && st.st_nlink > 0;
+        return fstat(fd, ret) == 0 && ret->st_nlink > 0;
 }
 
 /* Creates the temporary file beside the final name; the name may contain directories. */
-static int draft_create(struct draft *d, struct error *err)
+static int draft_create(struct draft *d, mode_t mode, struct error *err)
 {
         const char *slash = strrchr(d->name, '/');
         int length = slash ? (int)(slash - d->name) + 1 : 0;
@@ -344,23 +343,27 @@ static int draft_create(struct draft *d, struct error *err)
         for (unsigned attempt = 0; attempt < 1000; attempt++) {
                 _cleanup_free_ char *temp = NULL;
                 uint32_t salt = (uint32_t)getpid() * 1000 + attempt;
+                struct stat st;
                 int fd;
 
                 if (asprintf(&temp, "%.*s.%s.%08x", length, d->name, d->name + length, salt) < 0) {
                         temp = NULL;
                         return error_oom(err);
                 }
-                fd = openat(d->dir_fd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+                fd = openat(d->dir_fd, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
                 if (fd < 0 && errno == EEXIST)
                         continue;
                 if (fd < 0)
                         return error_errno(err, "%s", d->name);
-                if (!draft_lock(fd)) { /* swept away in the moment before */
+                if (!draft_lock(fd, &st)) { /* swept away in the moment before */
                         close(fd);
                         continue;
                 }
                 d->temp = TAKE_PTR(temp);
                 d->fd = fd;
+                d->uid = st.st_uid;
+                d->gid = st.st_gid;
+                d->mode = st.st_mode & 07777;
                 return 0;
         }
         return error_code(err, -EEXIST, "%s: no free temporary name", d->name);
@@ -373,11 +376,22 @@ int draft_open(struct draft *d, int dir_fd, const char *name, mode_t mode, struc
         *d = (struct draft){ .dir_fd = dir_fd, .fd = -1, .name = strdup(name) };
         if (!d->name)
                 return error_oom(err);
-        r = draft_create(d, err);
-        if (r < 0)
-                return r;
-        if (fchmod(d->fd, mode) < 0)
-                return error_errno(err, "%s", name);
+        r = draft_create(d, mode & 0777, err);
+        return r < 0 ? r : draft_own(d, d->uid, d->gid, mode, err);
+}
+
+/* A change of owner takes set-id bits. */
+int draft_own(struct draft *d, uid_t uid, gid_t gid, mode_t mode, struct error *err)
+{
+        bool moves = uid != d->uid || gid != d->gid;
+
+        if (moves && fchown(d->fd, uid, gid) < 0)
+                return error_errno(err, "%s: owner", d->name);
+        if ((mode != d->mode || (moves && mode > 0777)) && fchmod(d->fd, mode) < 0)
+                return error_errno(err, "%s: mode", d->name);
+        d->uid = uid;
+        d->gid = gid;
+        d->mode = mode;
         return 0;
 }
 

@@ -50,6 +50,9 @@ struct draft {
         int fd;     /* open for reading and writing; -1 when not in use */
         char *name; /* final name */
         char *temp; /* temporary name, same directory */
+        uid_t uid;  /* what it has got now */
+        gid_t gid;
+        mode_t mode;
 };
 #define DRAFT_NULL                                                                                 \
         {                                                                                          \
@@ -59,6 +62,8 @@ struct draft {
 /* Creates "<dir>/.<name>.XXXXXX" with the given mode (umask ignored). */
 int draft_open(struct draft *d, int dir_fd, const char *name, mode_t mode,
                struct error *err) _must_check_;
+/* Gives the draft an owner and a mode. */
+int draft_own(struct draft *d, uid_t uid, gid_t gid, mode_t mode, struct error *err) _must_check_;
 /* fsync, rename over the final name, fsync the directory. The fd stays open until draft_done(). */
 int draft_publish(struct draft *d, struct error *err) _must_check_;
 /* The name alone, for those who sync everything at their end. */

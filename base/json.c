@@ -51,8 +51,9 @@ static int peek(const struct scanner *s)
 
 static void skip_space(struct scanner *s)
 {
-        while (s->offset < s->size && strchr(" \t\r\n", s->text[s->offset]) &&
-               s->text[s->offset] != '\0')
+        int c;
+
+        while ((c = peek(s)) == ' ' || c == '\t' || c == '\r' || c == '\n')
                 s->offset++;
 }
 
@@ -156,7 +157,19 @@ static int scan_word(struct scanner *s)
 
 static int scan_value(struct scanner *s, json_object *value);
 
-/* How often a key was there before in its object. */
+/* The keys of an object so far: as they stand in the text while they are few and plain, which
+ * nearly all are, else by what they say. */
+enum { TOKENS_MAX = 16 };
+
+struct keys {
+        size_t count;
+        struct {
+                const char *text;
+                size_t size;
+        } tokens[TOKENS_MAX];
+        json_object *seen; /* key: how often it was there before */
+};
+
 static int count_key(struct scanner *s, json_object *seen, const char *key)
 {
         json_object *count = NULL;
@@ -168,6 +181,35 @@ static int count_key(struct scanner *s, json_object *seen, const char *key)
                 return 0;
         json_object_put(count);
         return error_oom(s->err);
+}
+
+/* Whether it is one of the tokens; if not, it is now when there is room. */
+static bool is_new_token(struct keys *keys, const char *text, size_t size)
+{
+        for (size_t i = 0; i < keys->count; i++)
+                if (keys->tokens[i].size == size && memcmp(keys->tokens[i].text, text, size) == 0)
+                        return false;
+        if (keys->count == TOKENS_MAX)
+                return false;
+        keys->tokens[keys->count].text = text;
+        keys->tokens[keys->count++].size = size;
+        return true;
+}
+
+static int count_tokens(struct scanner *s, struct keys *keys)
+{
+        keys->seen = json_object_new_object();
+        if (!keys->seen)
+                return error_oom(s->err);
+        for (size_t i = 0; i < keys->count; i++) {
+                _cleanup_free_ char *key =
+                        strndup(keys->tokens[i].text + 1, keys->tokens[i].size - 2);
+                int r = key ? count_key(s, keys->seen, key) : error_oom(s->err);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int note_duplicate(struct scanner *s, int count)
@@ -205,15 +247,23 @@ static bool utf8_valid(const char *text, size_t size, size_t *ret_bad)
         return true;
 }
 
+/* What a key says is what stands between its quotes. */
+static bool is_plain(const char *token, size_t size)
+{
+        size_t bad;
+
+        return !memchr(token, '\\', size) && utf8_valid(token, size, &bad);
+}
+
 /* The key from start to here. Setting json-c up for one costs more than all else of a key. */
 static int unescape_key(struct scanner *s, size_t start, char **ret)
 {
         const char *token = s->text + start;
-        size_t size = s->offset - start, bad;
+        size_t size = s->offset - start;
         _cleanup_buffer_ struct buffer replaced = {};
         json_object *key;
 
-        if (!memchr(token, '\\', size) && utf8_valid(token, size, &bad)) {
+        if (is_plain(token, size)) {
                 *ret = strndup(token + 1, size - 2);
                 return *ret ? 0 : error_oom(s->err);
         }
@@ -227,9 +277,25 @@ static int unescape_key(struct scanner *s, size_t start, char **ret)
         return *ret ? 0 : error_oom(s->err);
 }
 
-/* Scans "key" and finds the child it leads to; *seen (NULL: none stands twice) collects
- * keys that were there before. */
-static int scan_key(struct scanner *s, json_object *object, json_object *seen,
+/* A key whose object has no values yet, or none to be found. */
+static int note_key(struct scanner *s, struct keys *keys, size_t start, char **ret_key)
+{
+        const char *token = s->text + start;
+        size_t size = s->offset - start;
+        int r = 0;
+
+        if (!keys->seen && is_plain(token, size) && is_new_token(keys, token, size))
+                return 0;
+        if (!keys->seen)
+                r = count_tokens(s, keys);
+        if (r >= 0)
+                r = unescape_key(s, start, ret_key);
+        return r < 0 ? r : count_key(s, keys->seen, *ret_key);
+}
+
+/* Scans "key" and finds the child it leads to; keys (NULL: none stands twice) collects those that
+ * were there before. */
+static int scan_key(struct scanner *s, json_object *object, struct keys *keys,
                     json_object **ret_child)
 {
         _cleanup_free_ char *key = NULL;
@@ -239,19 +305,18 @@ static int scan_key(struct scanner *s, json_object *object, json_object *seen,
         r = scan_string(s);
         if (r < 0)
                 return r;
-        r = unescape_key(s, start, &key);
-        if (r < 0)
-                return r;
-        count = r = seen ? count_key(s, seen, key) : 0;
+        count = r = keys ? note_key(s, keys, start, &key) : 0;
         if (count > 0)
                 r = s->lenient ? note_duplicate(s, count)
                                : fail_at(s, start, "duplicate key \"%s\"", key);
+        if (r >= 0 && !key && json_object_is_type(object, json_type_object))
+                r = unescape_key(s, start, &key);
         if (r >= 0)
-                *ret_child = child_of(object, key, count);
+                *ret_child = key ? child_of(object, key, count) : NULL;
         return r;
 }
 
-static int scan_members(struct scanner *s, json_object *object, json_object *seen)
+static int scan_members(struct scanner *s, json_object *object, struct keys *keys)
 {
         skip_space(s);
         if (accept(s, '}'))
@@ -261,7 +326,7 @@ static int scan_members(struct scanner *s, json_object *object, json_object *see
                 int r;
 
                 skip_space(s);
-                r = scan_key(s, object, seen, &child);
+                r = scan_key(s, object, keys, &child);
                 if (r < 0)
                         return r;
                 skip_space(s);
@@ -281,13 +346,13 @@ static int scan_members(struct scanner *s, json_object *object, json_object *see
 static int scan_object(struct scanner *s, json_object *object)
 {
         bool unique = s->values_made && s->count == 0;
-        json_object *seen = unique ? NULL : json_object_new_object();
+        struct keys keys;
         int r;
 
-        if (!seen && !unique)
-                return error_oom(s->err);
-        r = scan_members(s, object, seen);
-        json_object_put(seen);
+        keys.count = 0;
+        keys.seen = NULL;
+        r = scan_members(s, object, unique ? NULL : &keys);
+        json_object_put(keys.seen);
         return r;
 }
 

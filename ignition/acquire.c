@@ -11,16 +11,6 @@
 #include "resolve.h"
 #include "strv.h"
 
-void agent_done(struct agent *a)
-{
-        fetcher_free(a->fetcher);
-        state_done(&a->state);
-        json_object_put(TAKE_PTR(a->tree));
-        strv_free(TAKE_PTR(a->sources));
-        config_done(&a->config);
-        root_done(&a->root);
-}
-
 /* ---- what needs the network ---- */
 
 static json_object *remote_resource(const struct resource *r)

@@ -43,8 +43,6 @@ struct agent {
         char setting[WHERE_MAX + 128]; /* of the failure, "" when it is about none */
 };
 
-void agent_done(struct agent *a);
-
 struct stage {
         const char *name;
         bool acquires;  /* makes the cache itself; the others read it */

@@ -10,8 +10,6 @@
 #include "files.h"
 #include "resource.h"
 
-#define MODE_KEPT ((mode_t)-1)
-
 int owner_find(struct work *w, const struct owner *user, const struct owner *group,
                const struct stat *st, uid_t *uid, gid_t *gid, struct error *err)
 {
@@ -59,24 +57,33 @@ static int write_content(struct work *w, const struct file *file, int fd, struct
         return r;
 }
 
-/* The owner defaults to what is there, for a new file what the directory gives it. As everywhere
- * in Unix, a change of owner takes the set-id bits, and only a mode gives them back. */
-static int set_owner_and_mode(struct work *w, const struct file *file, int fd, mode_t mode,
-                              struct error *err)
+/* The owner defaults to what the directory gave the draft. */
+static int own_new(struct work *w, const struct file *file, struct draft *draft, struct error *err)
 {
-        struct stat st;
+        const struct stat st = { .st_uid = draft->uid, .st_gid = draft->gid };
+        mode_t mode = file->mode.set ? (mode_t)file->mode.value : 0644;
         uid_t uid;
         gid_t gid;
         int r;
 
-        if (fstat(fd, &st) < 0)
-                return error_errno(err, "stat");
         r = owner_find(w, &file->node.user, &file->node.group, &st, &uid, &gid, err);
+        return r < 0 ? r : draft_own(draft, uid, gid, mode, err);
+}
+
+/* The owner defaults to what is there. As everywhere in Unix, a change of owner, to the same one
+ * too, takes the set-id bits, and only a mode gives them back. */
+static int own_existing(struct work *w, const struct file *file, int fd, const struct stat *st,
+                        struct error *err)
+{
+        uid_t uid;
+        gid_t gid;
+        int r;
+
+        r = owner_find(w, &file->node.user, &file->node.group, st, &uid, &gid, err);
         if (r < 0)
                 return r;
-        if (file->mode.set)
-                mode = (mode_t)file->mode.value;
-        if (fchown(fd, uid, gid) < 0 || (mode != MODE_KEPT && fchmod(fd, mode) < 0))
+        if (fchown(fd, uid, gid) < 0 ||
+            (file->mode.set && fchmod(fd, (mode_t)file->mode.value) < 0))
                 return error_errno(err, "owner and mode");
         return 0;
 }
@@ -136,7 +143,7 @@ static int change_existing(struct work *w, const struct file *file, const struct
                 return error_errno(err, "open");
         r = fill_existing(w, file, fd, st, content, err);
         if (r >= 0)
-                r = set_owner_and_mode(w, file, fd, MODE_KEPT, err);
+                r = own_existing(w, file, fd, st, err);
         return r < 0 ? r : root_touch(w->root, fd, err);
 }
 
@@ -156,7 +163,7 @@ int file_publish(struct work *w, const struct file *file, const char *path, stru
                 return r;
         if (fstatat(place.dir, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return change_existing(w, file, &place, &st, draft.fd, err);
-        r = set_owner_and_mode(w, file, draft.fd, 0644, err);
+        r = own_new(w, file, &draft, err);
         return r < 0 ? r : draft_name(&draft, err);
 }
 

@@ -66,17 +66,23 @@ static bool at_end(const char *key)
 /* The next character, folded: two letters outside ASCII fold to one in it. */
 static int fold(const char **s)
 {
-        const char *kelvin = startswith(*s, "\xe2\x84\xaa"), *long_s = startswith(*s, "\xc5\xbf");
+        const char *kelvin, *long_s;
 
-        if (kelvin || long_s) {
-                *s = kelvin ?: long_s;
-                return kelvin ? 'k' : 's';
-        }
-        return tolower((unsigned char)*(*s)++);
+        if ((unsigned char)**s < 0x80)
+                return tolower((unsigned char)*(*s)++);
+        kelvin = startswith(*s, "\xe2\x84\xaa");
+        long_s = startswith(*s, "\xc5\xbf");
+        if (!kelvin && !long_s)
+                return (unsigned char)*(*s)++;
+        *s = kelvin ?: long_s;
+        return kelvin ? 'k' : 's';
 }
 
 bool key_equal(const char *a, const char *b)
 {
+        /* Nearly every key is written as it is called. Two that part within a character differ. */
+        for (; !at_end(a) && *a == *b; a++)
+                b++;
         while (!at_end(a) && !at_end(b))
                 if (fold(&a) != fold(&b))
                         return false;

@@ -72,93 +72,11 @@ int home_plan(struct userdb *a, struct home *home, struct error *err)
         return note(a, &a->homes[a->home_count - 1], resolved, err);
 }
 
-/* ---- copying skel ---- */
-
-static int copy_tree(int from, int to, const struct home *home, unsigned depth, struct error *err);
-
-static int copy_file(int from, int to, const char *name, const struct stat *st,
-                     const struct home *home, struct error *err)
-{
-        _cleanup_close_ int in = openat(from, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        _cleanup_close_ int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        int r;
-
-        if (in < 0 || out < 0)
-                return error_errno(err, "%s", name);
-        r = io_copy(in, 0, out, 0, (uint64_t)st->st_size, err);
-        if (r < 0)
-                return error_prefix(err, r, "%s", name);
-        if (fchown(out, home->uid, home->gid) < 0 || fchmod(out, st->st_mode & 07777) < 0)
-                return error_errno(err, "%s", name);
-        return 0;
-}
-
-/* A link into skel by its whole path leads into the home. */
-static char *moved_target(const struct home *home, const char *target)
-{
-        const char *rest = startswith(target, home->from);
-
-        return rest && (*rest == '/' || *rest == '\0') ? string_format("%s%s", home->path, rest)
-                                                       : strdup(target);
-}
-
-static int copy_link(int from, int to, const char *name, const struct home *home, struct error *err)
-{
-        _cleanup_free_ char *target = NULL, *moved = NULL;
-        int r;
-
-        r = path_readlink(from, name, &target, err);
-        if (r < 0)
-                return r;
-        moved = moved_target(home, target);
-        if (!moved)
-                return error_oom(err);
-        if (symlinkat(moved, to, name) < 0 ||
-            fchownat(to, name, home->uid, home->gid, AT_SYMLINK_NOFOLLOW) < 0)
-                return error_errno(err, "%s", name);
-        return 0;
-}
-
-static int copy_directory(int from, int to, const char *name, const struct stat *st,
-                          const struct home *home, unsigned depth, struct error *err)
-{
-        _cleanup_close_ int in = -1, out = -1;
-        int r;
-
-        in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (in < 0 || mkdirat(to, name, 0700) < 0)
-                return error_errno(err, "%s", name);
-        out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (out < 0)
-                return error_errno(err, "%s", name);
-        r = copy_tree(in, out, home, depth + 1, err);
-        if (r < 0)
-                return error_prefix(err, r, "%s", name);
-        if (fchown(out, home->uid, home->gid) < 0 || fchmod(out, st->st_mode & 07777) < 0)
-                return error_errno(err, "%s", name);
-        return 0;
-}
-
-static int copy_entry(int from, int to, const char *name, const struct home *home, unsigned depth,
-                      struct error *err)
-{
-        struct stat st;
-
-        if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return error_errno(err, "%s", name);
-        if (S_ISREG(st.st_mode))
-                return copy_file(from, to, name, &st, home, err);
-        if (S_ISLNK(st.st_mode))
-                return copy_link(from, to, name, home, err);
-        if (S_ISDIR(st.st_mode))
-                return copy_directory(from, to, name, &st, home, depth, err);
-        return 0;
-}
+/* ---- changing owners ---- */
 
 /* Calls for each entry of an open directory. */
 struct each {
         int (*fn)(struct each *e, int dir_fd, const char *name, struct error *err);
-        int to;
         const struct home *home;
         unsigned depth;
 };
@@ -189,24 +107,10 @@ static int for_entries(int fd, struct each *e, struct error *err)
         return 0;
 }
 
-static int copy_each(struct each *e, int dir_fd, const char *name, struct error *err)
-{
-        return copy_entry(dir_fd, e->to, name, e->home, e->depth, err);
-}
-
-static int copy_tree(int from, int to, const struct home *home, unsigned depth, struct error *err)
-{
-        struct each each = { copy_each, to, home, depth };
-
-        return for_entries(from, &each, err);
-}
-
-/* ---- changing owners ---- */
-
 static int own_entry(struct each *e, int dir_fd, const char *name, struct error *err)
 {
         const struct home *h = e->home;
-        struct each below = { own_entry, -1, h, e->depth + 1 };
+        struct each below = { own_entry, h, e->depth + 1 };
         _cleanup_close_ int fd = -1;
         struct stat st;
 
@@ -223,19 +127,19 @@ static int own_entry(struct each *e, int dir_fd, const char *name, struct error 
 
 /* ---- the four things that happen to a home ---- */
 
-static int copy_skel(struct userdb *a, int home_fd, const struct home *home, struct error *err)
+static int fill(struct userdb *a, int home_fd, const struct home *home, const char *path,
+                struct error *err)
 {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int skel = -1;
-        int r;
+        const char *below;
+        int r = a->skel.path ? 0 : skel_read(a->root, home->from, &a->skel, err);
 
-        r = root_resolve_all(a->root, home->from, &path, err);
-        if (r < 0)
-                return r;
-        skel = root_open_path(a->root, path, O_RDONLY | O_DIRECTORY, err);
-        if (skel < 0)
-                return skel == -ENOENT || skel == -ENOTDIR ? 0 : skel;
-        return error_prefix(err, copy_tree(skel, home_fd, home, 0, err), "%s", path);
+        if (r >= 0)
+                r = skel_write(&a->skel, home_fd, home, err);
+        /* A home in there belongs to what the next user gets. */
+        below = r >= 0 ? startswith(path, a->skel.path) : NULL;
+        if (below && (*below == '/' || *below == '\0'))
+                skel_done(&a->skel);
+        return r;
 }
 
 /* A home that is there already is left as it is. */
@@ -258,7 +162,7 @@ static int create(struct userdb *a, const struct home *home, const char *path, s
         fd = openat(place.dir, place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return error_errno(err, "%s", path);
-        r = copy_skel(a, fd, home, err);
+        r = fill(a, fd, home, path, err);
         if (r < 0)
                 return r;
         if (fchown(fd, home->uid, home->gid) < 0 || fchmod(fd, (mode_t)(mode & 07777)) < 0)
@@ -284,6 +188,7 @@ static int move(struct userdb *a, const struct home *home, const char *path, str
                 return r;
         if (renameat(old.dir, old.name, new.dir, new.name) < 0)
                 return error_errno(err, "move from '%s'", home->from);
+        root_forget(a->root, from);
         return 0;
 }
 
@@ -314,7 +219,7 @@ static int remove_home(struct userdb *a, const struct home *home, const char *pa
 
 static int own(struct userdb *a, const struct home *home, const char *path, struct error *err)
 {
-        struct each each = { own_entry, -1, home, 0 };
+        struct each each = { own_entry, home, 0 };
         _cleanup_place_ struct place place = PLACE_NULL;
         struct stat st;
         int r = root_find(a->root, path, &st, err);

@@ -6,6 +6,7 @@
  * /etc/shadow. */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 
 #include "journal.h"
@@ -38,21 +39,48 @@ static bool has_content(char kind)
         return kind == KIND_TEXT || kind == KIND_MOVED;
 }
 
+/* Takes a number and the space behind it off the text, which ends with a NUL; false: there is none.
+ */
+static bool take_number(const char **at, int base, uint64_t *ret)
+{
+        char *end;
+
+        if (**at < '0' || **at > '9')
+                return false;
+        *ret = strtoumax(*at, &end, base);
+        *at = end + 1;
+        return *end == ' ';
+}
+
+/* "<kind> <number> <mode> <uid> <gid> " */
+static bool take_head(const char **at, struct record *ret)
+{
+        uint64_t mode, uid, gid;
+
+        ret->kind = **at;
+        if (!ret->kind || (*at)[1] != ' ')
+                return false;
+        *at += 2;
+        if (!take_number(at, 10, &ret->number) || !take_number(at, 8, &mode) ||
+            !take_number(at, 10, &uid) || !take_number(at, 10, &gid))
+                return false;
+        ret->mode = (unsigned)mode;
+        ret->uid = (unsigned)uid;
+        ret->gid = (unsigned)gid;
+        return true;
+}
+
 /* Takes the next record off the text: 1, or 0 at the end. */
 static int next_record(const char **at, const char *end, struct record *ret, struct error *err)
 {
         const char *nul = memchr(*at, '\0', (size_t)(end - *at));
         struct record r = {};
-        int n = 0;
 
         if (*at == end)
                 return 0;
-        if (!nul ||
-            sscanf(*at, "%c %ju %o %u %u%n", &r.kind, &r.number, &r.mode, &r.uid, &r.gid, &n) !=
-                    5 ||
-            n == 0 || (*at)[n] != ' ')
+        r.name = *at;
+        if (!nul || !take_head(&r.name, &r))
                 return error_set(err, -EINVAL, "%s: not a journal", journal_path);
-        r.name = *at + n + 1; /* which may begin with white space itself */
         r.content = nul + 1;
         *at = nul + 1;
         if (has_content(r.kind)) {
@@ -80,6 +108,17 @@ static int add(struct journal *j, const struct record *r, struct error *err)
 {
         add_record(j, r);
         return j->now.failed ? error_oom(err) : 0;
+}
+
+/* Once for all that will be in it. */
+static int add_absent(struct journal *j, const char *path, struct error *err)
+{
+        if (j->absent && streq(j->absent, path))
+                return 0;
+        free(j->absent);
+        j->absent = strdup(path);
+        return j->absent ? add(j, &(struct record){ .kind = KIND_ABSENT, .name = path }, err)
+                         : error_oom(err);
 }
 
 /* Calls fn for each record of the kinds. */
@@ -119,7 +158,7 @@ static int first_absent(const struct root *root, const char *path, char ret[PATH
                 if (path[i] != '/' && path[i] != '\0')
                         continue;
                 ret[i] = '\0';
-                r = root_find(root, ret, &st, err);
+                r = root_knows(root, ret) ? 1 : root_find(root, ret, &st, err);
                 if (r <= 0)
                         return r < 0 ? r : 1;
                 ret[i] = path[i];
@@ -136,17 +175,15 @@ int journal_note(struct journal *j, const char *path, bool replaced, struct erro
 
         if (r < 0)
                 return error_prefix(err, r, "noting what is there");
-        if (r > 0) {
-                record = (struct record){ .kind = KIND_ABSENT, .name = absent };
-        } else {
-                r = root_find(j->root, path, &st, err);
-                if (r <= 0)
-                        return r < 0 ? r : error_code(err, -ENOENT, "/%s", path);
-                record.number = (uint64_t)st.st_size;
-                record.mode = st.st_mode & 07777;
-                record.uid = st.st_uid;
-                record.gid = st.st_gid;
-        }
+        if (r > 0)
+                return add_absent(j, absent, err);
+        r = root_find(j->root, path, &st, err);
+        if (r <= 0)
+                return r < 0 ? r : error_code(err, -ENOENT, "/%s", path);
+        record.number = (uint64_t)st.st_size;
+        record.mode = st.st_mode & 07777;
+        record.uid = st.st_uid;
+        record.gid = st.st_gid;
         return add(j, &record, err);
 }
 
@@ -164,14 +201,11 @@ int journal_note_text(struct journal *j, const char *path, struct error *err)
         struct stat st;
         int r;
 
-        r = root_find(j->root, path, &st, err);
+        r = root_read_resolved(j->root, path, &st, &text, err);
         if (r < 0)
                 return r;
-        if (r == 0)
+        if (!text)
                 return journal_note(j, path, false, err);
-        r = root_read(j->root, path, &text, err);
-        if (r < 0 || !text)
-                return r;
         return add(j,
                    &(struct record){ .kind = KIND_TEXT,
                                      .number = strlen(text),
@@ -239,6 +273,7 @@ static int move_back(struct journal *j, const struct record *r, struct error *er
                 return err->code;
         if (renameat(to.dir, to.name, from.dir, from.name) < 0)
                 return error_errno(err, "/%s: move back", r->name);
+        root_forget(j->root, r->content);
         return 0;
 }
 
@@ -257,7 +292,9 @@ static int remove_new(struct journal *j, const char *path, struct error *err)
                 return error_errno(err, "/%s", path);
         if (S_ISDIR(st.st_mode) && st.st_dev != parent.st_dev)
                 return 0;
-        return path_remove_tree(place.dir, place.name, err);
+        r = path_remove_tree(place.dir, place.name, err);
+        root_forget(j->root, path);
+        return r;
 }
 
 static int give_back(struct journal *j, const struct record *r, struct error *err)
@@ -310,11 +347,9 @@ static int restore_text(struct journal *j, const struct record *r, struct error 
                 code = draft_open(&draft, place.dir, place.name, 0600, err);
         if (code >= 0)
                 code = io_write(draft.fd, r->content, r->number, err);
-        if (code < 0)
-                return code;
-        if (fchown(draft.fd, r->uid, r->gid) < 0 || fchmod(draft.fd, r->mode) < 0)
-                return error_errno(err, "/%s", r->name);
-        return draft_publish(&draft, err);
+        if (code >= 0)
+                code = draft_own(&draft, r->uid, r->gid, r->mode, err);
+        return code < 0 ? code : draft_publish(&draft, err);
 }
 
 int journal_undo(struct journal *j, struct error *err)
@@ -411,6 +446,7 @@ void journal_done(struct journal *j)
 {
         buffer_done(&j->before);
         buffer_done(&j->now);
+        free(j->absent);
         free(j->path);
         free(j->result);
         *j = (struct journal){};

@@ -15,6 +15,7 @@ struct journal {
         char *path, *result;  /* resolved */
         struct buffer before; /* records of the attempt that was cut off; empty: none */
         struct buffer now;    /* records of this one */
+        char *absent;         /* noted last as not there */
 };
 
 enum journal_state {

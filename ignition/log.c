@@ -10,6 +10,8 @@
 #include "log.h"
 #include "strv.h"
 
+enum { LEVEL_WIDTH = 9 };
+
 static const char *const level_names[] = {
         [LOG_EMERG] = "EMERGENCY", [LOG_ALERT] = "ALERT",     [LOG_CRIT] = "CRITICAL",
         [LOG_ERR] = "ERROR",       [LOG_WARNING] = "WARNING", [LOG_NOTICE] = "NOTICE",
@@ -23,39 +25,87 @@ void log_open(struct log *l, bool to_stdout)
                 openlog("ignition", LOG_NDELAY | LOG_PID, LOG_DAEMON);
 }
 
-static void put(struct log *l, int priority, const char *text)
-{
-        const char *stage = l->stage ?: "", *colon = l->stage ? ": " : "";
+/* A line that is being put together: what does not fit is cut off. */
+struct line {
+        char text[ERROR_MESSAGE_MAX + 64];
+        size_t size, body; /* body: where syslog's message begins */
+};
 
-        if (l->quiet)
-                return;
+static void add_text(struct line *line, const char *text)
+{
+        size_t n = MIN(strlen(text), sizeof(line->text) - 1 - line->size);
+
+        memcpy(line->text + line->size, text, n);
+        line->size += n;
+        line->text[line->size] = '\0';
+}
+
+static void add_format(struct line *line, const char *format, va_list ap)
+{
+        size_t room = sizeof(line->text) - line->size;
+        int n = vsnprintf(line->text + line->size, room, format, ap);
+
+        line->size += n < 0 ? 0 : MIN((size_t)n, room - 1);
+}
+
+/* "INFO     : files: " */
+static void begin(const struct log *l, int priority, struct line *line)
+{
+        line->size = 0;
+        add_text(line, level_names[priority]);
+        while (line->size < LEVEL_WIDTH)
+                add_text(line, " ");
+        add_text(line, ": ");
+        line->body = line->size;
+        if (l->stage) {
+                add_text(line, l->stage);
+                add_text(line, ": ");
+        }
+}
+
+static void put(const struct log *l, int priority, struct line *line)
+{
         if (!l->to_stdout) {
-                syslog(priority, "%s%s%s", stage, colon, text);
+                syslog(priority, "%s", line->text + line->body);
                 return;
         }
-        printf("%-9s: %s%s%s\n", level_names[priority], stage, colon, text);
+        fwrite(line->text, 1, line->size, stdout);
+        putchar('\n');
         fflush(stdout);
 }
 
 void log_line(struct log *l, int priority, const char *format, ...)
 {
-        char text[ERROR_MESSAGE_MAX];
+        struct line line;
         va_list ap;
 
+        if (l->quiet)
+                return;
+        begin(l, priority, &line);
         va_start(ap, format);
-        vsnprintf(text, sizeof(text), format, ap);
+        add_format(&line, format, ap);
         va_end(ap);
-        put(l, priority, text);
+        put(l, priority, &line);
 }
 
 static void put_operation(struct log *l, int priority, unsigned operation, const char *what,
                           const char *format, va_list ap, const char *reason)
 {
-        char text[ERROR_MESSAGE_MAX];
+        struct line line;
+        char number[16];
 
-        vsnprintf(text, sizeof(text), format, ap);
-        log_line(l, priority, "op(%x): %-10s %s%s%s", operation, what, text, reason ? ": " : "",
-                 reason ?: "");
+        if (l->quiet)
+                return;
+        begin(l, priority, &line);
+        snprintf(number, sizeof(number), "op(%x): ", operation);
+        add_text(&line, number);
+        add_text(&line, what);
+        add_format(&line, format, ap);
+        if (reason) {
+                add_text(&line, ": ");
+                add_text(&line, reason);
+        }
+        put(l, priority, &line);
 }
 
 unsigned log_start(struct log *l, const char *format, ...)
@@ -64,7 +114,7 @@ unsigned log_start(struct log *l, const char *format, ...)
         va_list ap;
 
         va_start(ap, format);
-        put_operation(l, LOG_INFO, operation, "[started]", format, ap, NULL);
+        put_operation(l, LOG_INFO, operation, "[started]  ", format, ap, NULL);
         va_end(ap);
         return operation;
 }
@@ -74,7 +124,7 @@ void log_end(struct log *l, unsigned operation, const struct error *err, const c
         va_list ap;
 
         va_start(ap, format);
-        put_operation(l, err ? LOG_CRIT : LOG_INFO, operation, err ? "[failed]" : "[finished]",
+        put_operation(l, err ? LOG_CRIT : LOG_INFO, operation, err ? "[failed]   " : "[finished] ",
                       format, ap, err ? err->message : NULL);
         va_end(ap);
 }

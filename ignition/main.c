@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "clock.h"
+#include "fetch.h"
 #include "programs.h"
 #include "report.h"
 #include "verbs.h"
@@ -357,7 +358,7 @@ static int run_program(const struct program *program, struct agent *a, int argc,
 
 int main(int argc, char *argv[])
 {
-        _cleanup_(agent_done) struct agent a = {
+        struct agent a = {
                 .options = { .root = "/",
                              .config_cache = "/run/ignition.json",
                              .state_file = "/run/ignition/state",
@@ -366,10 +367,16 @@ int main(int argc, char *argv[])
                 .root.fd = -1,
         };
         const struct program *program = find_program(argv[0]);
+        const bool is_main = program == &programs[0] && argc > 1;
+        size_t verb = 0;
+        int r;
 
         umask(022);
-        for (size_t i = 0; program == &programs[0] && argc > 1 && i < ARRAY_SIZE(verbs); i++)
-                if (streq(argv[1], verbs[i].name))
-                        return run_verb(i, &a, argc, argv);
-        return run_program(program, &a, argc, argv);
+        while (is_main && verb < ARRAY_SIZE(verbs) && !streq(argv[1], verbs[verb].name))
+                verb++;
+        r = is_main && verb < ARRAY_SIZE(verbs) ? run_verb(verb, &a, argc, argv)
+                                                : run_program(program, &a, argc, argv);
+        fetcher_free(a.fetcher);
+        /* What is held in memory goes with the process. */
+        exit(r);
 }

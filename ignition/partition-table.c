@@ -9,32 +9,129 @@
 #include <libfdisk.h>
 
 #include "io.h"
+#include "library.h"
 #include "partition.h"
 
 #define TYPE_LINUX "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
-static void context_unref_p(struct fdisk_context **context)
-{
-        if (*context)
-                fdisk_unref_context(*context);
-}
+/* What is used of libfdisk, which brings two other libraries along. */
+#define FDISK_LIBRARY "libfdisk.so.1"
 
-static void row_unref_p(struct fdisk_partition **row)
-{
-        if (*row)
-                fdisk_unref_partition(*row);
-}
+struct fdisk {
+        __typeof__(fdisk_unref_context) *unref_context;
+        __typeof__(fdisk_unref_partition) *unref_partition;
+        __typeof__(fdisk_unref_script) *unref_script;
+        __typeof__(fdisk_unref_table) *unref_table;
+        __typeof__(fdisk_new_context) *new_context;
+        __typeof__(fdisk_disable_dialogs) *disable_dialogs;
+        __typeof__(fdisk_save_user_sector_size) *save_user_sector_size;
+        __typeof__(fdisk_assign_device_by_fd) *assign_device_by_fd;
+        __typeof__(fdisk_partition_get_type) *partition_get_type;
+        __typeof__(fdisk_partition_has_start) *partition_has_start;
+        __typeof__(fdisk_partition_has_size) *partition_has_size;
+        __typeof__(fdisk_partition_get_partno) *partition_get_partno;
+        __typeof__(fdisk_partition_get_start) *partition_get_start;
+        __typeof__(fdisk_partition_get_size) *partition_get_size;
+        __typeof__(fdisk_partition_get_uuid) *partition_get_uuid;
+        __typeof__(fdisk_parttype_get_string) *parttype_get_string;
+        __typeof__(fdisk_partition_get_name) *partition_get_name;
+        __typeof__(fdisk_get_partitions) *get_partitions;
+        __typeof__(fdisk_table_get_nents) *table_get_nents;
+        __typeof__(fdisk_table_get_partition) *table_get_partition;
+        __typeof__(fdisk_get_nsectors) *get_nsectors;
+        __typeof__(fdisk_new_labelitem) *new_labelitem;
+        __typeof__(fdisk_get_disklabel_item) *get_disklabel_item;
+        __typeof__(fdisk_labelitem_get_data_u64) *labelitem_get_data_u64;
+        __typeof__(fdisk_unref_labelitem) *unref_labelitem;
+        __typeof__(fdisk_get_last_lba) *get_last_lba;
+        __typeof__(fdisk_get_first_lba) *get_first_lba;
+        __typeof__(fdisk_has_label) *has_label;
+        __typeof__(fdisk_is_labeltype) *is_labeltype;
+        __typeof__(fdisk_label_get_name) *label_get_name;
+        __typeof__(fdisk_get_label) *get_label;
+        __typeof__(fdisk_label_parse_parttype) *label_parse_parttype;
+        __typeof__(fdisk_partition_set_type) *partition_set_type;
+        __typeof__(fdisk_unref_parttype) *unref_parttype;
+        __typeof__(fdisk_partition_set_partno) *partition_set_partno;
+        __typeof__(fdisk_partition_set_start) *partition_set_start;
+        __typeof__(fdisk_partition_set_size) *partition_set_size;
+        __typeof__(fdisk_partition_size_explicit) *partition_size_explicit;
+        __typeof__(fdisk_partition_set_name) *partition_set_name;
+        __typeof__(fdisk_partition_set_uuid) *partition_set_uuid;
+        __typeof__(fdisk_new_partition) *new_partition;
+        __typeof__(fdisk_add_partition) *add_partition;
+        __typeof__(fdisk_set_partition) *set_partition;
+        __typeof__(fdisk_delete_partition) *delete_partition;
+        __typeof__(fdisk_new_script) *new_script;
+        __typeof__(fdisk_script_set_header) *script_set_header;
+        __typeof__(fdisk_set_script) *set_script;
+        __typeof__(fdisk_create_disklabel) *create_disklabel;
+        __typeof__(fdisk_write_disklabel) *write_disklabel;
+};
 
-static void script_unref_p(struct fdisk_script **script)
-{
-        if (*script)
-                fdisk_unref_script(*script);
-}
+#define SYMBOL(name) LIBRARY_SYMBOL(fdisk, "fdisk_", name)
+static const struct library_symbol symbols[] = {
+        SYMBOL(unref_context),
+        SYMBOL(unref_partition),
+        SYMBOL(unref_script),
+        SYMBOL(unref_table),
+        SYMBOL(new_context),
+        SYMBOL(disable_dialogs),
+        SYMBOL(save_user_sector_size),
+        SYMBOL(assign_device_by_fd),
+        SYMBOL(partition_get_type),
+        SYMBOL(partition_has_start),
+        SYMBOL(partition_has_size),
+        SYMBOL(partition_get_partno),
+        SYMBOL(partition_get_start),
+        SYMBOL(partition_get_size),
+        SYMBOL(partition_get_uuid),
+        SYMBOL(parttype_get_string),
+        SYMBOL(partition_get_name),
+        SYMBOL(get_partitions),
+        SYMBOL(table_get_nents),
+        SYMBOL(table_get_partition),
+        SYMBOL(get_nsectors),
+        SYMBOL(new_labelitem),
+        SYMBOL(get_disklabel_item),
+        SYMBOL(labelitem_get_data_u64),
+        SYMBOL(unref_labelitem),
+        SYMBOL(get_last_lba),
+        SYMBOL(get_first_lba),
+        SYMBOL(has_label),
+        SYMBOL(is_labeltype),
+        SYMBOL(label_get_name),
+        SYMBOL(get_label),
+        SYMBOL(label_parse_parttype),
+        SYMBOL(partition_set_type),
+        SYMBOL(unref_parttype),
+        SYMBOL(partition_set_partno),
+        SYMBOL(partition_set_start),
+        SYMBOL(partition_set_size),
+        SYMBOL(partition_size_explicit),
+        SYMBOL(partition_set_name),
+        SYMBOL(partition_set_uuid),
+        SYMBOL(new_partition),
+        SYMBOL(add_partition),
+        SYMBOL(set_partition),
+        SYMBOL(delete_partition),
+        SYMBOL(new_script),
+        SYMBOL(script_set_header),
+        SYMBOL(set_script),
+        SYMBOL(create_disklabel),
+        SYMBOL(write_disklabel),
+};
+LIBRARY_NOTE("partitions", "Partition tables", FDISK_LIBRARY);
 
-static void table_unref_p(struct fdisk_table **table)
+struct label {
+        struct fdisk fdisk;
+        struct fdisk_context *context;
+};
+
+static void label_done(struct label *l)
 {
-        if (*table)
-                fdisk_unref_table(*table);
+        if (l->context)
+                l->fdisk.unref_context(l->context);
 }
 
 /* libfdisk returns negative errnos; it describes nothing. */
@@ -43,23 +140,33 @@ static int failed(struct error *err, int r, const char *what)
         return r < 0 ? error_code(err, r, "partition table: %s", what) : 0;
 }
 
-static int context_open(int fd, const char *path, uint64_t sector_size, bool read_only,
-                        struct fdisk_context **ret, struct error *err)
+static int assign(struct label *l, int fd, const char *path, uint64_t sector_size, bool read_only)
 {
-        _cleanup_(context_unref_p) struct fdisk_context *context = fdisk_new_context();
         unsigned size = (unsigned)sector_size;
         int r;
 
-        if (!context)
-                return error_oom(err);
-        r = fdisk_disable_dialogs(context, 1);
+        l->context = l->fdisk.new_context();
+        if (!l->context)
+                return -ENOMEM;
+        r = l->fdisk.disable_dialogs(l->context, 1);
         if (r == 0)
-                r = fdisk_save_user_sector_size(context, size, size);
-        if (r == 0)
-                r = fdisk_assign_device_by_fd(context, fd, path, read_only);
+                r = l->fdisk.save_user_sector_size(l->context, size, size);
+        return r < 0 ? r : l->fdisk.assign_device_by_fd(l->context, fd, path, read_only);
+}
+
+static int label_open(int fd, const char *path, uint64_t sector_size, bool read_only,
+                      struct label *ret, struct error *err)
+{
+        _cleanup_(label_done) struct label l = {};
+        int r;
+
+        r = library_load(FDISK_LIBRARY, symbols, ARRAY_SIZE(symbols), &l.fdisk, err);
+        if (r < 0)
+                return r;
+        r = assign(&l, fd, path, sector_size, read_only);
         if (r < 0)
                 return failed(err, r, "open");
-        *ret = TAKE_PTR(context);
+        *ret = TAKE_STRUCT(l);
         return 0;
 }
 
@@ -68,36 +175,38 @@ static void copy(char *to, size_t size, const char *from)
         snprintf(to, size, "%s", from ?: "");
 }
 
-static int read_row(struct fdisk_partition *row, struct gpt_table *t, struct error *err)
+static int read_row(const struct label *l, struct fdisk_partition *row, struct gpt_table *t,
+                    struct error *err)
 {
-        struct fdisk_parttype *type = fdisk_partition_get_type(row);
+        struct fdisk_parttype *type = l->fdisk.partition_get_type(row);
         struct gpt_entry *e = &t->entries[t->count];
 
-        if (!fdisk_partition_has_start(row) || !fdisk_partition_has_size(row))
+        if (!l->fdisk.partition_has_start(row) || !l->fdisk.partition_has_size(row))
                 return 0;
-        if (t->count == GPT_ENTRIES_MAX || fdisk_partition_get_partno(row) >= GPT_ENTRIES_MAX)
+        if (t->count == GPT_ENTRIES_MAX || l->fdisk.partition_get_partno(row) >= GPT_ENTRIES_MAX)
                 return error_set(err, -E2BIG, "partition table: more than %d entries",
                                  GPT_ENTRIES_MAX);
-        e->number = (unsigned)fdisk_partition_get_partno(row) + 1;
-        e->start = fdisk_partition_get_start(row);
-        e->size = fdisk_partition_get_size(row);
-        copy(e->guid, sizeof(e->guid), fdisk_partition_get_uuid(row));
-        copy(e->type, sizeof(e->type), type ? fdisk_parttype_get_string(type) : NULL);
-        copy(e->label, sizeof(e->label), fdisk_partition_get_name(row));
+        e->number = (unsigned)l->fdisk.partition_get_partno(row) + 1;
+        e->start = l->fdisk.partition_get_start(row);
+        e->size = l->fdisk.partition_get_size(row);
+        copy(e->guid, sizeof(e->guid), l->fdisk.partition_get_uuid(row));
+        copy(e->type, sizeof(e->type), type ? l->fdisk.parttype_get_string(type) : NULL);
+        copy(e->label, sizeof(e->label), l->fdisk.partition_get_name(row));
         t->count++;
         return 0;
 }
 
-static int read_rows(struct fdisk_context *context, struct gpt_table *t, struct error *err)
+static int read_rows(const struct label *l, struct gpt_table *t, struct error *err)
 {
-        _cleanup_(table_unref_p) struct fdisk_table *rows = NULL;
+        struct fdisk_table *rows = NULL;
         int r;
 
-        r = fdisk_get_partitions(context, &rows);
+        r = l->fdisk.get_partitions(l->context, &rows);
         if (r < 0)
                 return failed(err, r, "read");
-        for (size_t i = 0; r >= 0 && i < fdisk_table_get_nents(rows); i++)
-                r = read_row(fdisk_table_get_partition(rows, i), t, err);
+        for (size_t i = 0; r >= 0 && i < l->fdisk.table_get_nents(rows); i++)
+                r = read_row(l, l->fdisk.table_get_partition(rows, i), t, err);
+        l->fdisk.unref_table(rows);
         return r;
 }
 
@@ -108,10 +217,10 @@ static uint64_t entry_sectors(uint64_t sector_size)
 }
 
 /* A new table's room begins and ends behind the entries at either side. */
-static void describe_room(struct fdisk_context *context, struct gpt_table *t)
+static void describe_room(const struct label *l, struct gpt_table *t)
 {
         uint64_t entries = entry_sectors(t->sector_size);
-        uint64_t total = fdisk_get_nsectors(context);
+        uint64_t total = l->fdisk.get_nsectors(l->context);
 
         t->disk_sectors = total;
         t->first = t->new_first = 2 + entries;
@@ -119,117 +228,122 @@ static void describe_room(struct fdisk_context *context, struct gpt_table *t)
 }
 
 /* Sector of the backup header, as the table says; 0: not known. */
-static uint64_t backup_sector(struct fdisk_context *context)
+static uint64_t backup_sector(const struct label *l)
 {
-        struct fdisk_labelitem *item = fdisk_new_labelitem();
+        struct fdisk_labelitem *item = l->fdisk.new_labelitem();
         uint64_t sector = 0;
 
-        if (item && fdisk_get_disklabel_item(context, GPT_LABELITEM_ALTLBA, item) == 0)
-                fdisk_labelitem_get_data_u64(item, &sector);
-        fdisk_unref_labelitem(item);
+        if (item && l->fdisk.get_disklabel_item(l->context, GPT_LABELITEM_ALTLBA, item) == 0)
+                l->fdisk.labelitem_get_data_u64(item, &sector);
+        l->fdisk.unref_labelitem(item);
         return sector;
 }
 
 /* An existing table says itself what is usable. When the disk has grown, writing moves the backup
  * to the new end, and all before it is usable. */
-static void read_room(struct fdisk_context *context, struct gpt_table *t)
+static void read_room(const struct label *l, struct gpt_table *t)
 {
-        uint64_t backup = backup_sector(context), last = fdisk_get_last_lba(context);
+        uint64_t backup = backup_sector(l), last = l->fdisk.get_last_lba(l->context);
 
-        t->first = fdisk_get_first_lba(context);
+        t->first = l->fdisk.get_first_lba(l->context);
         if (backup > 0 && backup < t->disk_sectors - 1)
                 t->old_last = last;
         else
                 t->last = MIN(last, t->new_last);
 }
 
-static int read_table(struct fdisk_context *context, struct gpt_table *t, struct error *err)
+static int read_table(const struct label *l, struct gpt_table *t, struct error *err)
 {
-        read_room(context, t);
-        return read_rows(context, t, err);
+        read_room(l, t);
+        return read_rows(l, t, err);
 }
 
 int gpt_read(int fd, const char *path, uint64_t sector_size, struct gpt_table *ret,
              struct error *err)
 {
-        _cleanup_(context_unref_p) struct fdisk_context *context = NULL;
+        _cleanup_(label_done) struct label label = {};
+        const struct label *l = &label;
         int r;
 
-        r = context_open(fd, path, sector_size, true, &context, err);
+        r = label_open(fd, path, sector_size, true, &label, err);
         if (r < 0)
                 return r;
         *ret = (struct gpt_table){ .sector_size = sector_size };
-        describe_room(context, ret);
-        ret->exists = fdisk_has_label(context);
-        if (!ret->exists || fdisk_is_labeltype(context, FDISK_DISKLABEL_GPT))
-                return ret->exists ? read_table(context, ret, err) : 0;
+        describe_room(l, ret);
+        ret->exists = l->fdisk.has_label(l->context);
+        if (!ret->exists || l->fdisk.is_labeltype(l->context, FDISK_DISKLABEL_GPT))
+                return ret->exists ? read_table(l, ret, err) : 0;
         copy(ret->foreign, sizeof(ret->foreign),
-             fdisk_label_get_name(fdisk_get_label(context, NULL)));
+             l->fdisk.label_get_name(l->fdisk.get_label(l->context, NULL)));
         return 0;
 }
 
-static int set_type(struct fdisk_context *context, struct fdisk_partition *row, const char *type,
+static int set_type(const struct label *l, struct fdisk_partition *row, const char *type,
                     struct error *err)
 {
         struct fdisk_parttype *t;
         int r;
 
-        t = fdisk_label_parse_parttype(fdisk_get_label(context, NULL), *type ? type : TYPE_LINUX);
+        t = l->fdisk.label_parse_parttype(l->fdisk.get_label(l->context, NULL),
+                                          *type ? type : TYPE_LINUX);
         if (!t)
                 return error_set(err, -EINVAL, "partition table: type %s", type);
-        r = fdisk_partition_set_type(row, t);
-        fdisk_unref_parttype(t);
+        r = l->fdisk.partition_set_type(row, t);
+        l->fdisk.unref_parttype(t);
         return failed(err, r, "type");
 }
 
-static int fill_row(struct fdisk_context *context, struct fdisk_partition *row,
-                    const struct gpt_entry *e, struct error *err)
+static int fill_row(const struct label *l, struct fdisk_partition *row, const struct gpt_entry *e,
+                    struct error *err)
 {
         int r;
 
-        r = fdisk_partition_set_partno(row, e->number - 1);
+        r = l->fdisk.partition_set_partno(row, e->number - 1);
         if (r == 0)
-                r = fdisk_partition_set_start(row, e->start);
+                r = l->fdisk.partition_set_start(row, e->start);
         if (r == 0)
-                r = fdisk_partition_set_size(row, e->size);
+                r = l->fdisk.partition_set_size(row, e->size);
         if (r == 0)
-                r = fdisk_partition_size_explicit(row, 1);
+                r = l->fdisk.partition_size_explicit(row, 1);
         if (r == 0 && *e->label)
-                r = fdisk_partition_set_name(row, e->label);
+                r = l->fdisk.partition_set_name(row, e->label);
         if (r == 0 && *e->guid)
-                r = fdisk_partition_set_uuid(row, e->guid);
-        return r < 0 ? failed(err, r, "entry") : set_type(context, row, e->type, err);
+                r = l->fdisk.partition_set_uuid(row, e->guid);
+        return r < 0 ? failed(err, r, "entry") : set_type(l, row, e->type, err);
 }
 
-static int create(struct fdisk_context *context, const struct gpt_entry *e, struct error *err)
+static int create(const struct label *l, const struct gpt_entry *e, struct error *err)
 {
-        _cleanup_(row_unref_p) struct fdisk_partition *row = fdisk_new_partition();
+        struct fdisk_partition *row = l->fdisk.new_partition();
         int r;
 
         if (!row)
                 return error_oom(err);
-        r = fill_row(context, row, e, err);
-        return r < 0 ? r : failed(err, fdisk_add_partition(context, row, NULL), "add");
+        r = fill_row(l, row, e, err);
+        if (r >= 0)
+                r = failed(err, l->fdisk.add_partition(l->context, row, NULL), "add");
+        l->fdisk.unref_partition(row);
+        return r;
 }
 
-static int resize(struct fdisk_context *context, const struct gpt_entry *e, struct error *err)
+static int resize(const struct label *l, const struct gpt_entry *e, struct error *err)
 {
-        _cleanup_(row_unref_p) struct fdisk_partition *row = fdisk_new_partition();
+        struct fdisk_partition *row = l->fdisk.new_partition();
         int r;
 
         if (!row)
                 return error_oom(err);
-        r = fdisk_partition_set_size(row, e->size);
+        r = l->fdisk.partition_set_size(row, e->size);
         if (r == 0)
-                r = fdisk_partition_size_explicit(row, 1);
+                r = l->fdisk.partition_size_explicit(row, 1);
         if (r == 0)
-                r = fdisk_set_partition(context, e->number - 1, row);
+                r = l->fdisk.set_partition(l->context, e->number - 1, row);
+        l->fdisk.unref_partition(row);
         return failed(err, r, "resize");
 }
 
 /* Deletes first, so that the others have room; growing comes last for the same reason. */
-static int change_rows(struct fdisk_context *context, const struct gpt_plan *plan,
-                       struct error *err)
+static int change_rows(const struct label *l, const struct gpt_plan *plan, struct error *err)
 {
         int r = 0;
 
@@ -237,18 +351,18 @@ static int change_rows(struct fdisk_context *context, const struct gpt_plan *pla
                 const struct gpt_operation *o = &plan->operations[i];
 
                 if (o->action == GPT_DELETE || o->action == GPT_REPLACE)
-                        r = failed(err, fdisk_delete_partition(context, o->before.number - 1),
+                        r = failed(err, l->fdisk.delete_partition(l->context, o->before.number - 1),
                                    "delete");
                 else if (o->action == GPT_RESIZE && o->after.size < o->before.size)
-                        r = resize(context, &o->after, err);
+                        r = resize(l, &o->after, err);
         }
         for (size_t i = 0; r >= 0 && i < plan->count; i++) {
                 const struct gpt_operation *o = &plan->operations[i];
 
                 if (o->action == GPT_CREATE || o->action == GPT_REPLACE)
-                        r = create(context, &o->after, err);
+                        r = create(l, &o->after, err);
                 else if (o->action == GPT_RESIZE && o->after.size > o->before.size)
-                        r = resize(context, &o->after, err);
+                        r = resize(l, &o->after, err);
                 if (r < 0)
                         return error_prefix(err, r, "partition %u", o->after.number);
         }
@@ -256,37 +370,39 @@ static int change_rows(struct fdisk_context *context, const struct gpt_plan *pla
 }
 
 /* With the room that was planned, which libfdisk would begin at 1 MiB. */
-static int create_table(struct fdisk_context *context, uint64_t sector_size, struct error *err)
+static int create_table(const struct label *l, uint64_t sector_size, struct error *err)
 {
-        _cleanup_(script_unref_p) struct fdisk_script *script = fdisk_new_script(context);
+        struct fdisk_script *script = l->fdisk.new_script(l->context);
         char first[24];
         int r;
 
         if (!script)
                 return error_oom(err);
         snprintf(first, sizeof(first), "%" PRIu64, 2 + entry_sectors(sector_size));
-        r = fdisk_script_set_header(script, "first-lba", first);
+        r = l->fdisk.script_set_header(script, "first-lba", first);
         if (r == 0)
-                r = fdisk_set_script(context, script);
+                r = l->fdisk.set_script(l->context, script);
         if (r == 0)
-                r = fdisk_create_disklabel(context, "gpt");
-        fdisk_set_script(context, NULL);
+                r = l->fdisk.create_disklabel(l->context, "gpt");
+        l->fdisk.set_script(l->context, NULL);
+        l->fdisk.unref_script(script);
         return failed(err, r, "new table");
 }
 
 int gpt_apply(int fd, const char *path, uint64_t sector_size, const struct gpt_plan *plan,
               struct error *err)
 {
-        _cleanup_(context_unref_p) struct fdisk_context *context = NULL;
+        _cleanup_(label_done) struct label label = {};
+        const struct label *l = &label;
         int r;
 
-        r = context_open(fd, path, sector_size, false, &context, err);
+        r = label_open(fd, path, sector_size, false, &label, err);
         if (r >= 0 && plan->wipe_table)
-                r = create_table(context, sector_size, err);
+                r = create_table(l, sector_size, err);
         if (r >= 0)
-                r = change_rows(context, plan, err);
+                r = change_rows(l, plan, err);
         if (r >= 0)
-                r = failed(err, fdisk_write_disklabel(context), "write");
+                r = failed(err, l->fdisk.write_disklabel(l->context), "write");
         if (r >= 0 && fsync(fd) < 0)
                 r = error_errno(err, "partition table: fsync");
         return r;

@@ -86,8 +86,8 @@ static int write_keys(int dir, const char *name, const struct user *user, uid_t 
         r = draft_open(&draft, dir, name, 0600, err);
         if (r >= 0)
                 r = io_write(draft.fd, text.data, text.size, err);
-        if (r >= 0 && fchown(draft.fd, uid, gid) < 0)
-                r = error_errno(err, "%s", name);
+        if (r >= 0)
+                r = draft_own(&draft, uid, gid, 0600, err);
         return r < 0 ? r : draft_name(&draft, err);
 }
 

@@ -6,33 +6,77 @@
 #include <fcntl.h>
 
 #include "io.h"
+#include "library.h"
 #include "probe.h"
 #include "process.h"
 
 enum { PROBE_AMBIVALENT = -2, PROBE_NOTHING = 1 };
 
-static void probe_free_p(blkid_probe *probe)
+/* What is used of libblkid. */
+#define BLKID_LIBRARY "libblkid.so.1"
+
+struct blkid {
+        __typeof__(blkid_free_probe) *free_probe;
+        __typeof__(blkid_new_probe) *new_probe;
+        __typeof__(blkid_probe_set_device) *probe_set_device;
+        __typeof__(blkid_probe_lookup_value) *probe_lookup_value;
+        __typeof__(blkid_probe_enable_superblocks) *probe_enable_superblocks;
+        __typeof__(blkid_probe_set_superblocks_flags) *probe_set_superblocks_flags;
+        __typeof__(blkid_do_safeprobe) *do_safeprobe;
+        __typeof__(blkid_probe_enable_partitions) *probe_enable_partitions;
+        __typeof__(blkid_probe_set_partitions_flags) *probe_set_partitions_flags;
+        __typeof__(blkid_do_probe) *do_probe;
+        __typeof__(blkid_do_wipe) *do_wipe;
+};
+
+#define SYMBOL(name) LIBRARY_SYMBOL(blkid, "blkid_", name)
+static const struct library_symbol symbols[] = {
+        SYMBOL(free_probe),
+        SYMBOL(new_probe),
+        SYMBOL(probe_set_device),
+        SYMBOL(probe_lookup_value),
+        SYMBOL(probe_enable_superblocks),
+        SYMBOL(probe_set_superblocks_flags),
+        SYMBOL(do_safeprobe),
+        SYMBOL(probe_enable_partitions),
+        SYMBOL(probe_set_partitions_flags),
+        SYMBOL(do_probe),
+        SYMBOL(do_wipe),
+};
+LIBRARY_NOTE("filesystems", "Telling what a device holds", BLKID_LIBRARY);
+
+struct prober {
+        struct blkid blkid;
+        blkid_probe probe;
+};
+
+static void prober_done(struct prober *p)
 {
-        blkid_free_probe(*probe);
+        if (p->blkid.free_probe)
+                p->blkid.free_probe(p->probe);
 }
 
-static int probe_open(int fd, uint64_t offset, uint64_t size, blkid_probe *ret, struct error *err)
+static int probe_open(int fd, uint64_t offset, uint64_t size, struct prober *ret, struct error *err)
 {
-        _cleanup_(probe_free_p) blkid_probe probe = blkid_new_probe();
+        int r;
 
-        if (!probe)
+        r = library_load(BLKID_LIBRARY, symbols, ARRAY_SIZE(symbols), &ret->blkid, err);
+        if (r < 0)
+                return r;
+        ret->probe = ret->blkid.new_probe();
+        if (!ret->probe)
                 return error_oom(err);
-        if (blkid_probe_set_device(probe, fd, (blkid_loff_t)offset, (blkid_loff_t)size) < 0)
+        if (ret->blkid.probe_set_device(ret->probe, fd, (blkid_loff_t)offset, (blkid_loff_t)size) <
+            0)
                 return error_set(err, -EIO, "cannot probe");
-        *ret = TAKE_PTR(probe);
         return 0;
 }
 
-static void lookup(blkid_probe probe, const char *name, char *ret, size_t size)
+static void lookup(const struct prober *p, const char *name, char *ret, size_t size)
 {
         const char *value = NULL;
 
-        if (blkid_probe_lookup_value(probe, name, &value, NULL) < 0)
+        if (p->blkid.probe_lookup_value(p->probe, name, &value, NULL) < 0)
                 value = NULL;
         snprintf(ret, size, "%s", value ?: "");
 }
@@ -49,16 +93,17 @@ static bool is_unfinished(int fd, uint64_t offset, const char *type)
 
 static int probe_fd(int fd, uint64_t offset, uint64_t size, struct probe *ret, struct error *err)
 {
-        _cleanup_(probe_free_p) blkid_probe probe = NULL;
+        _cleanup_(prober_done) struct prober p = {};
         int r;
 
-        r = probe_open(fd, offset, size, &probe, err);
+        r = probe_open(fd, offset, size, &p, err);
         if (r < 0)
                 return r;
-        blkid_probe_enable_superblocks(probe, 1);
-        blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
-                                                         BLKID_SUBLKS_LABEL | BLKID_SUBLKS_VERSION);
-        r = blkid_do_safeprobe(probe);
+        p.blkid.probe_enable_superblocks(p.probe, 1);
+        p.blkid.probe_set_superblocks_flags(p.probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
+                                                             BLKID_SUBLKS_LABEL |
+                                                             BLKID_SUBLKS_VERSION);
+        r = p.blkid.do_safeprobe(p.probe);
         if (r == PROBE_AMBIVALENT)
                 return error_set(err, -EUCLEAN, "signatures of several kinds");
         if (r < 0)
@@ -66,10 +111,10 @@ static int probe_fd(int fd, uint64_t offset, uint64_t size, struct probe *ret, s
         *ret = (struct probe){};
         if (r == PROBE_NOTHING)
                 return 0;
-        lookup(probe, "TYPE", ret->type, sizeof(ret->type));
-        lookup(probe, "VERSION", ret->version, sizeof(ret->version));
-        lookup(probe, "UUID", ret->uuid, sizeof(ret->uuid));
-        lookup(probe, "LABEL", ret->label, sizeof(ret->label));
+        lookup(&p, "TYPE", ret->type, sizeof(ret->type));
+        lookup(&p, "VERSION", ret->version, sizeof(ret->version));
+        lookup(&p, "UUID", ret->uuid, sizeof(ret->uuid));
+        lookup(&p, "LABEL", ret->label, sizeof(ret->label));
         ret->unfinished = is_unfinished(fd, offset, ret->type);
         return 0;
 }
@@ -91,18 +136,18 @@ int probe_device(const char *node, struct probe *ret, struct error *err)
 
 static int wipe_fd(int fd, struct error *err)
 {
-        _cleanup_(probe_free_p) blkid_probe probe = NULL;
+        _cleanup_(prober_done) struct prober p = {};
         int r;
 
-        r = probe_open(fd, 0, 0, &probe, err);
+        r = probe_open(fd, 0, 0, &p, err);
         if (r < 0)
                 return r;
-        blkid_probe_enable_superblocks(probe, 1);
-        blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM);
-        blkid_probe_enable_partitions(probe, 1);
-        blkid_probe_set_partitions_flags(probe, BLKID_PARTS_MAGIC | BLKID_PARTS_FORCE_GPT);
-        while ((r = blkid_do_probe(probe)) == 0)
-                if (blkid_do_wipe(probe, 0) < 0)
+        p.blkid.probe_enable_superblocks(p.probe, 1);
+        p.blkid.probe_set_superblocks_flags(p.probe, BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM);
+        p.blkid.probe_enable_partitions(p.probe, 1);
+        p.blkid.probe_set_partitions_flags(p.probe, BLKID_PARTS_MAGIC | BLKID_PARTS_FORCE_GPT);
+        while ((r = p.blkid.do_probe(p.probe)) == 0)
+                if (p.blkid.do_wipe(p.probe, 0) < 0)
                         return error_set(err, -EIO, "cannot wipe");
         if (r < 0)
                 return error_set(err, -EIO, "cannot probe");

@@ -76,7 +76,9 @@ static int pipe_init(struct pipe *p, const struct resource *resource, int fd, st
         int r = 0;
 
         *p = (struct pipe){ { entry_write }, { end_write }, .fd = fd };
-        p->start = fd >= 0 ? lseek(fd, 0, SEEK_CUR) : -1;
+        /* What is in the configuration itself is not tried again. */
+        p->start =
+                fd < 0 || startswith(resource->source ?: "", "data:") ? -1 : lseek(fd, 0, SEEK_CUR);
         if (resource->verification.hash)
                 r = checksum_open(resource->verification.hash, &p->checksum, err);
         if (r >= 0 && !string_is_empty(resource->compression))

@@ -2,7 +2,10 @@
 
 /* See root.h. Resolving is done on the text, one readlink() per component of what already exists;
  * components that do not exist yet stand for themselves, so a dangling symlink leads to where its
- * target will be made. */
+ * target will be made.
+ *
+ * What is known is not looked up again (root-dirs.h): an open directory is no symlink, nor is one
+ * that it is in; below what is absent nothing is there, until something is made. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -17,13 +20,20 @@ enum { FILE_MAX = 16 * 1024 * 1024 };
 int root_open(struct root *root, const char *path, struct error *err)
 {
         *root = (struct root){ .fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
-        return root->fd < 0 ? error_errno(err, "%s", path) : 0;
+        if (root->fd < 0)
+                return error_errno(err, "%s", path);
+        root->dirs = root_dirs_new(root->fd);
+        if (root->dirs)
+                return 0;
+        root_done(root);
+        return error_oom(err);
 }
 
 void root_done(struct root *root)
 {
         for (size_t i = 0; i < root->device_count; i++)
                 close(root->device_fds[i]);
+        root_dirs_free(root->dirs);
         close_p(&root->fd);
         *root = (struct root){ .fd = -1 };
 }
@@ -50,11 +60,13 @@ static void leave_directory(struct walk *w)
 
 static int enter(struct walk *w, const char *name)
 {
-        size_t n = strlen(w->done);
+        size_t n = strlen(w->done), size = strlen(name) + 1;
 
-        if (n + strlen(name) + 2 > sizeof(w->done))
+        if (n + size + 1 > sizeof(w->done))
                 return too_long(w);
-        snprintf(w->done + n, sizeof(w->done) - n, "%s%s", n ? "/" : "", name);
+        if (n > 0)
+                w->done[n++] = '/';
+        memcpy(w->done + n, name, size);
         return 0;
 }
 
@@ -95,6 +107,11 @@ static int next_component(struct walk *w, char name[NAME_MAX + 1], bool *ret_las
         return 1;
 }
 
+static bool is_absent(const struct root *root, const char *path)
+{
+        return root_dirs_is_absent(root->dirs, path, strlen(path));
+}
+
 static int step(struct walk *w, const char *name, bool last, bool follow_last)
 {
         char target[PATH_MAX];
@@ -110,7 +127,11 @@ static int step(struct walk *w, const char *name, bool last, bool follow_last)
         r = enter(w, name);
         if (r < 0 || (last && !follow_last))
                 return r;
+        if (root_dirs_know(w->root->dirs, w->done) || is_absent(w->root, w->done))
+                return 0;
         n = readlinkat(w->root->fd, w->done, target, sizeof(target) - 1);
+        if (n < 0 && errno == ENOENT)
+                root_dirs_note_absent(w->root->dirs, w->done, strlen(w->done));
         if (n < 0)
                 return 0;
         target[n] = '\0';
@@ -120,26 +141,26 @@ static int step(struct walk *w, const char *name, bool last, bool follow_last)
 static int resolve(const struct root *root, const char *path, bool follow_last, char **ret,
                    struct error *err)
 {
-        _cleanup_free_ struct walk *w = calloc(1, sizeof(*w));
         char name[NAME_MAX + 1];
         bool last = false;
+        struct walk w;
         int r;
 
-        if (!w)
-                return error_oom(err);
-        w->root = root;
-        w->err = err;
-        if (strlen(path) >= sizeof(w->rest))
+        w.root = root;
+        w.err = err;
+        w.links = 0;
+        w.done[0] = '\0';
+        if (strlen(path) >= sizeof(w.rest))
                 return error_code(err, -ENAMETOOLONG, "%.80s…", path);
-        strcpy(w->rest, path);
-        while ((r = next_component(w, name, &last)) > 0) {
-                r = step(w, name, last, follow_last);
+        strcpy(w.rest, path);
+        while ((r = next_component(&w, name, &last)) > 0) {
+                r = step(&w, name, last, follow_last);
                 if (r < 0)
                         return r;
         }
         if (r < 0)
                 return r;
-        *ret = strdup(*w->done ? w->done : ".");
+        *ret = strdup(*w.done ? w.done : ".");
         return *ret ? 0 : error_oom(err);
 }
 
@@ -153,21 +174,6 @@ int root_resolve_all(const struct root *root, const char *path, char **ret, stru
         return resolve(root, path, true, ret, err);
 }
 
-/* One directory further down; *dir is replaced. */
-static int descend(int *dir, const char *name, bool make)
-{
-        int next;
-
-        if (make && mkdirat(*dir, name, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        next = openat(*dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (next < 0)
-                return -errno;
-        close(*dir);
-        *dir = next;
-        return 0;
-}
-
 /* The directory by one call of a kernel from 5.6 on; -1: the other way must find out what is there.
  */
 static int open_directory(const struct root *root, const char *path)
@@ -177,73 +183,159 @@ static int open_directory(const struct root *root, const char *path)
                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
         };
 
-        return (int)syscall(SYS_openat2, root->fd, *path ? path : ".", &how, sizeof(how));
+        return (int)syscall(SYS_openat2, root->fd, path, &how, sizeof(how));
 }
 
-static int descend_all(const struct root *root, const char *path, bool make, int *ret,
-                       struct error *err)
+static int touch_directory(struct root *root, struct root_dir *dir, struct error *err)
 {
-        _cleanup_close_ int dir = fcntl(root->fd, F_DUPFD_CLOEXEC, 3);
-        const char *at = path;
+        int r = dir->touched ? 0 : root_touch(root, dir->fd, err);
 
-        if (dir < 0)
-                return error_errno(err, "dup");
-        for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
-                char name[NAME_MAX + 1];
-                int r = slash - at > NAME_MAX ? -ENAMETOOLONG : 0;
+        if (r >= 0)
+                dir->touched = true;
+        return r;
+}
 
-                snprintf(name, sizeof(name), "%.*s", (int)(slash - at), at);
-                if (r >= 0)
-                        r = descend(&dir, name, make);
-                if (r < 0)
-                        return error_code(err, r, "/%.*s", (int)(slash - path), path);
-        }
-        *ret = TAKE_FD(dir);
+/* *ret_made: it was not there. */
+static int make_below(struct root *root, struct root_dir *dir, const char *name, bool *ret_made,
+                      struct error *err)
+{
+        if (mkdirat(dir->fd, name, 0755) < 0)
+                return errno == EEXIST ? 0 : -errno;
+        *ret_made = true;
+        return touch_directory(root, dir, err);
+}
+
+/* maker: the root when the directory shall be made; NULL: it must be there. */
+static int open_below(struct root *maker, struct root_dir *dir, const char *name, bool *ret_made,
+                      struct error *err)
+{
+        int fd, r;
+
+        r = maker ? make_below(maker, dir, name, ret_made, err) : 0;
+        if (r < 0)
+                return r;
+        fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+static int remember(const struct root *root, const char *path, size_t n, int fd,
+                    struct root_dir **ret, struct error *err)
+{
+        struct root_dir *dir = root_dirs_add(root->dirs, path, n, fd);
+
+        if (!dir)
+                return error_oom(err);
+        *ret = dir;
         return 0;
 }
 
-static int enter_place(const struct root *root, const char *path, bool make, struct place *ret,
-                       struct error *err)
+/* From the nearest open directory on, one after another. One that is made is on its parent's file
+ * system. */
+static int descend(const struct root *root, const char *path, size_t n, struct root *maker,
+                   struct root_dir **dir, struct error *err)
 {
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        _cleanup_free_ char *parent = strndup(path, (size_t)(name - path));
-        int dir, r;
+        while ((*dir)->length < n) {
+                size_t start = (*dir)->length + ((*dir)->length > 0);
+                size_t end = start + strcspn(path + start, "/");
+                char name[NAME_MAX + 1] = {};
+                int r = -ENAMETOOLONG;
+                bool made = false;
 
-        if (!parent)
-                return error_oom(err);
-        dir = open_directory(root, parent);
-        if (dir < 0) {
-                r = descend_all(root, path, make, &dir, err);
+                if (end - start <= NAME_MAX) {
+                        memcpy(name, path + start, end - start);
+                        r = open_below(maker, *dir, name, &made, err);
+                }
+                if (r == -ENOENT)
+                        root_dirs_note_absent(root->dirs, path, end);
+                if (r < 0)
+                        return error_code(err, r, "/%.*s", (int)end, path);
+                r = remember(root, path, end, r, dir, err);
                 if (r < 0)
                         return r;
+                (*dir)->touched = made;
         }
-        *ret = (struct place){ dir, name };
+        return 0;
+}
+
+/* The directory that is named by the first n bytes of the path. */
+static int enter_directory(const struct root *root, const char *path, size_t n, struct root *maker,
+                           struct root_dir **ret, struct error *err)
+{
+        struct root_dir *dir = root_dirs_nearest(root->dirs, path, n);
+        char whole[PATH_MAX];
+        int fd = -1, r;
+
+        /* One level is one call either way. */
+        if (dir->length < n && n < sizeof(whole) &&
+            memchr(path + dir->length + 1, '/', n - dir->length - 1)) {
+                snprintf(whole, sizeof(whole), "%.*s", (int)n, path);
+                fd = open_directory(root, whole);
+        }
+        r = fd >= 0 ? remember(root, path, n, fd, &dir, err)
+                    : descend(root, path, n, maker, &dir, err);
+        if (r >= 0)
+                *ret = dir;
+        return r;
+}
+
+static int enter_place(const struct root *root, const char *path, struct root *maker,
+                       struct place *ret, struct error *err)
+{
+        const char *slash = strrchr(path, '/');
+        size_t n = slash ? (size_t)(slash - path) : 0;
+        struct root_dir *dir;
+        int r;
+
+        if (root_dirs_is_absent(root->dirs, path, n))
+                return error_code(err, -ENOENT, "/%.*s", (int)n, path);
+        r = enter_directory(root, path, n, maker, &dir, err);
+        if (r < 0)
+                return r;
+        root_dir_use(dir);
+        *ret = (struct place){ dir->fd, slash ? slash + 1 : path, dir, maker != NULL };
         return 0;
 }
 
 int place_open(const struct root *root, const char *path, struct place *ret, struct error *err)
 {
-        return enter_place(root, path, false, ret, err);
+        return enter_place(root, path, NULL, ret, err);
 }
 
 int place_make(struct root *root, const char *path, struct place *ret, struct error *err)
 {
-        int r = enter_place(root, path, true, ret, err);
+        int r;
 
-        return r < 0 ? r : root_touch(root, ret->dir, err);
+        root_dirs_begin_making(root->dirs);
+        r = enter_place(root, path, root, ret, err);
+        if (r < 0)
+                root_dirs_end_making(root->dirs);
+        return r < 0 ? r : touch_directory(root, ret->of, err);
 }
 
 void place_done(struct place *p)
 {
-        close_p(&p->dir);
+        if (p->of && p->makes)
+                root_dirs_end_making(p->of->all);
+        if (p->of)
+                root_dir_leave(p->of);
         *p = (struct place)PLACE_NULL;
+}
+
+void root_forget(const struct root *root, const char *path)
+{
+        root_dirs_forget(root->dirs, path);
+}
+
+bool root_knows(const struct root *root, const char *path)
+{
+        return root_dirs_know(root->dirs, path);
 }
 
 bool root_stat(const struct root *root, const char *path, struct stat *ret)
 {
         _cleanup_place_ struct place place = PLACE_NULL;
 
-        return place_open(root, path, &place, NULL) == 0 &&
+        return !is_absent(root, path) && place_open(root, path, &place, NULL) == 0 &&
                fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -252,6 +344,8 @@ int root_find(const struct root *root, const char *path, struct stat *ret, struc
         _cleanup_place_ struct place place = PLACE_NULL;
         int r;
 
+        if (is_absent(root, path))
+                return 0;
         r = place_open(root, path, &place, err);
         if (r == -ENOENT || r == -ENOTDIR)
                 return 0;
@@ -259,7 +353,10 @@ int root_find(const struct root *root, const char *path, struct stat *ret, struc
                 return r;
         if (fstatat(place.dir, place.name, ret, AT_SYMLINK_NOFOLLOW) == 0)
                 return 1;
-        return errno == ENOENT ? 0 : error_errno(err, "/%s", path);
+        if (errno != ENOENT)
+                return error_errno(err, "/%s", path);
+        root_dirs_note_absent(root->dirs, path, strlen(path));
+        return 0;
 }
 
 int root_open_path(const struct root *root, const char *path, int flags, struct error *err)
@@ -278,12 +375,15 @@ int root_remove(const struct root *root, const char *path, struct error *err)
 {
         _cleanup_place_ struct place place = PLACE_NULL;
         struct stat st;
+        int r;
 
         if (!root_stat(root, path, &st))
                 return 0;
         if (place_open(root, path, &place, err) < 0)
                 return err->code;
-        return path_remove_tree(place.dir, place.name, err);
+        r = path_remove_tree(place.dir, place.name, err);
+        root_forget(root, path);
+        return r;
 }
 
 /* As draft_open() names them. */
@@ -324,6 +424,8 @@ int root_touch(struct root *root, int fd, struct error *err)
         struct stat st;
         int copy;
 
+        /* Who writes may also make. */
+        root->dirs->absent[0] = '\0';
         if (fstat(fd, &st) < 0)
                 return error_errno(err, "stat");
         for (size_t i = 0; i < root->device_count; i++)
@@ -347,29 +449,36 @@ int root_sync(struct root *root, struct error *err)
         return 0;
 }
 
-int root_read(const struct root *root, const char *path, char **ret, struct error *err)
+int root_read_resolved(const struct root *root, const char *path, struct stat *ret_stat, char **ret,
+                       struct error *err)
 {
-        _cleanup_free_ char *resolved = NULL, *text = NULL;
         _cleanup_place_ struct place place = PLACE_NULL;
-        struct stat st;
+        _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
 
-        r = root_resolve_all(root, path, &resolved, err);
-        if (r < 0)
-                return r;
         *ret = NULL;
-        r = root_find(root, resolved, &st, err);
+        r = root_find(root, path, ret_stat, err);
         if (r <= 0)
                 return r;
-        if (!S_ISREG(st.st_mode))
-                return error_set(err, -EINVAL, "%s: not a regular file", path);
-        r = place_open(root, resolved, &place, err);
+        if (!S_ISREG(ret_stat->st_mode))
+                return error_set(err, -EINVAL, "/%s: not a regular file", path);
+        r = place_open(root, path, &place, err);
         if (r >= 0)
                 r = file_read(place.dir, place.name, FILE_MAX, &text, &size, err);
         if (r >= 0 && strlen(text) != size)
-                r = error_set(err, -EINVAL, "%s: holds a NUL byte", path);
+                r = error_set(err, -EINVAL, "/%s: holds a NUL byte", path);
         if (r >= 0)
                 *ret = TAKE_PTR(text);
         return r;
+}
+
+int root_read(const struct root *root, const char *path, char **ret, struct error *err)
+{
+        _cleanup_free_ char *resolved = NULL;
+        struct stat st;
+        int r;
+
+        r = root_resolve_all(root, path, &resolved, err);
+        return r < 0 ? r : root_read_resolved(root, resolved, &st, ret, err);
 }

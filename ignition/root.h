@@ -7,11 +7,13 @@
  * ".". */
 
 #include "io.h"
+#include "root-dirs.h"
 
 enum { ROOT_DEVICES_MAX = 32, ROOT_LINKS_MAX = 40 };
 
 struct root {
         int fd;
+        struct root_dirs *dirs;
         size_t device_count; /* file systems written to, for root_sync() */
         dev_t devices[ROOT_DEVICES_MAX];
         int device_fds[ROOT_DEVICES_MAX];
@@ -28,10 +30,14 @@ int root_resolve_all(const struct root *root, const char *path, char **ret,
 
 /* A resolved path as its parent directory, open, and the name in it. Symlinks are met nowhere on
  * the way (what has become one since it was resolved is an error), so nothing outside is reached.
- */
+ *
+ * The directories used last stay open. One that comes up again is the one that was there before,
+ * whatever its path would lead to now. Who removes or moves a directory says so: root_forget(). */
 struct place {
-        int dir;
+        int dir;          /* borrowed from the root */
         const char *name; /* borrowed from the path; "." for the root itself */
+        struct root_dir *of;
+        bool makes; /* things may be made here until place_done() */
 };
 #define PLACE_NULL                                                                                 \
         {                                                                                          \
@@ -46,6 +52,11 @@ int place_make(struct root *root, const char *path, struct place *ret,
                struct error *err) _must_check_;
 void place_done(struct place *p);
 #define _cleanup_place_ _cleanup_(place_done)
+
+/* What is known of the resolved path and of all below it holds no longer; "": of everything. */
+void root_forget(const struct root *root, const char *path);
+/* The resolved path is known to be a directory. */
+bool root_knows(const struct root *root, const char *path);
 
 /* lstat() of a resolved path; false: not there. Errors other than absence count as absence too:
  * whoever then tries to create something gets the reason. */
@@ -69,3 +80,6 @@ int root_sync(struct root *root, struct error *err) _must_check_;
 /* A small text of the root by its path; NULL in *ret when it is absent. */
 int root_read(const struct root *root, const char *path, char **ret,
               struct error *err) _must_check_;
+/* The same by a resolved path, with what lstat() says of it. */
+int root_read_resolved(const struct root *root, const char *path, struct stat *ret_stat, char **ret,
+                       struct error *err) _must_check_;

@@ -72,25 +72,24 @@ int table_load(const struct root *root, const char *path, struct table *ret, str
 
         *ret = (struct table){ .path = path, .mode = 0644 };
         r = root_resolve_all(root, path, &ret->resolved, err);
-        if (r < 0)
-                return r;
-        r = root_find(root, ret->resolved, &st, err);
-        if (r <= 0)
+        if (r >= 0)
+                r = root_read_resolved(root, ret->resolved, &st, &text, err);
+        if (r < 0 || !text)
                 return r;
         ret->exists = true;
         ret->mode = st.st_mode & 07777;
         ret->uid = st.st_uid;
         ret->gid = st.st_gid;
-        r = root_read(root, path, &text, err);
-        return r < 0 ? r : parse(ret, text, err);
+        return parse(ret, text, err);
 }
 
 static void format(const struct table *t, struct buffer *text)
 {
         for (size_t i = 0; i < t->count; i++)
-                for (unsigned k = 0; t->rows[i].fields[k]; k++)
-                        buffer_printf(text, "%s%s%s", k ? ":" : "", t->rows[i].fields[k],
-                                      t->rows[i].fields[k + 1] ? "" : "\n");
+                for (unsigned k = 0; t->rows[i].fields[k]; k++) {
+                        buffer_puts(text, t->rows[i].fields[k]);
+                        buffer_puts(text, t->rows[i].fields[k + 1] ? ":" : "\n");
+                }
 }
 
 int table_write(struct table *t, struct root *root, struct error *err)
@@ -110,10 +109,10 @@ int table_write(struct table *t, struct root *root, struct error *err)
                 r = draft_open(&draft, place.dir, place.name, 0600, err);
         if (r >= 0)
                 r = io_write(draft.fd, text.data ?: "", text.size, err);
+        if (r >= 0)
+                r = draft_own(&draft, t->uid, t->gid, t->mode, err);
         if (r < 0)
                 return error_prefix(err, r, "%s", t->path);
-        if (fchown(draft.fd, t->uid, t->gid) < 0 || fchmod(draft.fd, t->mode) < 0)
-                return error_errno(err, "%s", t->path);
         r = draft_name(&draft, err);
         t->dirty = r < 0;
         return r;

@@ -218,6 +218,7 @@ static int disable_now(struct work *w, const char *unit, bool *ret_was_enabled, 
                 if (r < 0)
                         return r;
                 r = spawn(disable, NULL, NULL, &failure);
+                root_forget(w->root, "");
         }
         if (r < 0 && *ret_was_enabled)
                 log_line(&w->agent->log, LOG_WARNING, "disabling %s: %s", unit, failure.message);

@@ -73,6 +73,7 @@ void userdb_done(struct userdb *a)
                 free(a->homes[i].from);
         }
         free(a->homes);
+        skel_done(&a->skel);
         free(a->login_defs);
         free(a->useradd_defaults);
         close_p(&a->lock_fd);
@@ -107,7 +108,8 @@ char *setting_text(const char *file, const char *key)
 
         for (const char *line = file; line && *line; line = strchr(line, '\n')) {
                 line += strspn(line, " \t\n");
-                if (strncmp(line, key, n) == 0 && strchr(" \t=", line[n]) && line[n]) {
+                if (*line == *key && strncmp(line, key, n) == 0 && strchr(" \t=", line[n]) &&
+                    line[n]) {
                         const char *value = line + n + strspn(line + n, " \t=");
 
                         return strndup(value, strcspn(value, " \t\r\n"));

@@ -7,6 +7,7 @@
 
 #include "agent.h"
 #include "journal.h"
+#include "skel.h"
 #include "table.h"
 
 /* Columns. */
@@ -42,6 +43,7 @@ struct userdb {
         struct table passwd, shadow, group, gshadow, subuid, subgid;
         struct home *homes;
         size_t home_count, home_capacity;
+        struct skel skel;
 };
 
 /* Reads everything. change: there will be changes, so /etc/.pwd.lock is locked as shadow-utils

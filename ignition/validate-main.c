@@ -44,7 +44,8 @@ static int validate(const char *path)
                 fputs(findings.text.data, stdout);
         if (r < 0 && findings.errors == 0)
                 fprintf(stderr, "couldn't parse config: %s\n", err.message);
-        return r < 0;
+        /* What is held in memory goes with the process. */
+        exit(r < 0);
 }
 
 int main(int argc, char *argv[])

@@ -137,6 +137,40 @@ static void test_paths(void **state)
         assert_text(f, "replaced", "quite new");
 }
 
+static void note_below(struct journal *j, struct error *err)
+{
+        char path[32];
+
+        for (unsigned i = 0; i < 3; i++) {
+                snprintf(path, sizeof(path), "opt/%u/file", i);
+                assert_ok(journal_note(j, path, i == 1, err), err);
+        }
+        assert_ok(journal_note(j, "other", false, err), err);
+}
+
+static int count_path(const char *path, bool absent, void *userdata)
+{
+        assert_true(absent);
+        *(unsigned *)userdata += 1 + 10 * streq(path, "opt");
+        return 0;
+}
+
+/* What all of them are in is noted once. */
+static void test_absent_once(void **state)
+{
+        struct fixture *f = *state;
+        enum journal_state journal_state;
+        struct journal j = {};
+        struct error err = {};
+        unsigned n = 0;
+
+        assert_ok(journal_open(&f->root, "/etc/result", &j, &journal_state, &err), &err);
+        note_below(&j, &err);
+        assert_int_equal(journal_for_paths(&j, count_path, &n), 0);
+        assert_int_equal(n, 12);
+        journal_done(&j);
+}
+
 static void note_texts(struct journal *j, struct error *err)
 {
         assert_ok(journal_note_text(j, "etc/passwd", err), err);
@@ -293,8 +327,8 @@ static void test_private(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_paths),    TEST(test_texts),  TEST(test_moves),   TEST(test_units),
-                TEST(test_finished), TEST(test_damage), TEST(test_private),
+                TEST(test_paths), TEST(test_absent_once), TEST(test_texts),  TEST(test_moves),
+                TEST(test_units), TEST(test_finished),    TEST(test_damage), TEST(test_private),
         };
 
         return test_run(tests);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Paths below --root with hostile symlinks: they lead where they would lead inside, and what is
- * opened, made or removed is never outside. */
+ * opened, made or removed is never outside; what is known of directories does not outlast them. */
 
 #include <unistd.h>
 
@@ -214,6 +214,100 @@ static void test_sweeps_drafts(void **state)
         draft_done(&draft);
 }
 
+/* An open directory stays the one it was, also when its path leads outside by now. */
+static void test_link_in_the_place_of_an_open_directory(void **state)
+{
+        struct fixture *f = *state;
+        struct place place = PLACE_NULL;
+        struct error err = {};
+        struct stat st;
+
+        assert_ok(path_mkdirs(f->root.fd, "a/d", 0755, &err), &err);
+        assert_false(root_stat(&f->root, "a/d/secret", &st));
+        assert_true(root_knows(&f->root, "a/d"));
+        assert_true(root_knows(&f->root, "a"));
+        assert_false(root_knows(&f->root, "a/d/secret"));
+        assert_int_equal(renameat(f->root.fd, "a/d", f->root.fd, "moved"), 0);
+        link_to(f, "../../outside", "a/d");
+        assert_false(root_stat(&f->root, "a/d/secret", &st));
+        assert_ok(place_make(&f->root, "a/d/new", &place, &err), &err);
+        assert_int_equal(mkdirat(place.dir, place.name, 0755), 0);
+        place_done(&place);
+        assert_int_equal(faccessat(f->root.fd, "moved/new", F_OK, 0), 0);
+        assert_int_equal(faccessat(f->root.fd, "../outside/new", F_OK, 0), -1);
+        /* and who has not seen it open is stopped by the link */
+        root_forget(&f->root, "a");
+        assert_false(root_knows(&f->root, "a/d"));
+        assert_true(place_open(&f->root, "a/d/secret", &place, &err) < 0);
+        assert_resolves(f, "/a/d/secret", false, "outside/secret");
+}
+
+static void test_removed_directories_are_forgotten(void **state)
+{
+        struct fixture *f = *state;
+        struct place place = PLACE_NULL;
+        struct error err = {};
+        struct stat st;
+
+        assert_ok(place_make(&f->root, "x/y/z", &place, &err), &err);
+        assert_int_equal(mkdirat(place.dir, place.name, 0755), 0);
+        /* in use meanwhile: gone, but still open */
+        assert_ok(root_remove(&f->root, "x/y", &err), &err);
+        assert_int_equal(fstat(place.dir, &st), 0);
+        place_done(&place);
+        assert_false(root_knows(&f->root, "x/y"));
+        assert_ok(place_make(&f->root, "x/y/z", &place, &err), &err);
+        assert_int_equal(mkdirat(place.dir, place.name, 0755), 0);
+        place_done(&place);
+        assert_true(root_stat(&f->root, "x/y/z", &st));
+}
+
+/* What was absent is there once it is made, whoever looks when. */
+static void test_absence_ends(void **state)
+{
+        struct fixture *f = *state;
+        struct place place = PLACE_NULL;
+        struct error err = {};
+        struct stat st;
+
+        assert_int_equal(root_find(&f->root, "n/a", &st, &err), 0);
+        assert_int_equal(root_find(&f->root, "n/a/below", &st, &err), 0);
+        assert_ok(place_make(&f->root, "n/a", &place, &err), &err);
+        assert_int_equal(root_find(&f->root, "n/a", &st, &err), 0);
+        assert_int_equal(symlinkat("/n", place.dir, place.name), 0);
+        assert_int_equal(root_find(&f->root, "n/a", &st, &err), 1);
+        place_done(&place);
+        assert_resolves(f, "/n/a/x", false, "n/x");
+        /* a name that is absent is no absent directory */
+        assert_int_equal(root_find(&f->root, "n/b", &st, &err), 0);
+        assert_ok(place_open(&f->root, "n/b", &place, &err), &err);
+        place_done(&place);
+}
+
+static void test_more_directories_than_are_kept(void **state)
+{
+        struct fixture *f = *state;
+        struct place held = PLACE_NULL;
+        struct error err = {};
+        struct stat st;
+        char path[32];
+
+        assert_ok(place_make(&f->root, "held/x", &held, &err), &err);
+        for (unsigned i = 0; i < 3 * ROOT_DIRS_MAX; i++) {
+                struct place place = PLACE_NULL;
+
+                snprintf(path, sizeof(path), "many/%u/x", i);
+                assert_ok(place_make(&f->root, path, &place, &err), &err);
+                assert_int_equal(mkdirat(place.dir, place.name, 0755), 0);
+                place_done(&place);
+        }
+        assert_int_equal(mkdirat(held.dir, held.name, 0755), 0);
+        place_done(&held);
+        assert_true(root_stat(&f->root, "held/x", &st));
+        assert_true(root_stat(&f->root, "many/0/x", &st));
+        assert_true(root_stat(&f->root, path, &st));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -226,6 +320,10 @@ int main(void)
                 TEST(test_reading),
                 TEST(test_sweeping),
                 TEST(test_sweeps_drafts),
+                TEST(test_link_in_the_place_of_an_open_directory),
+                TEST(test_removed_directories_are_forgotten),
+                TEST(test_absence_ends),
+                TEST(test_more_directories_than_are_kept),
         };
 
         return test_run(tests);
