@@ -2,7 +2,7 @@
 
 /* See codec.h. A table of libraries; zstd's frames carry neither checksum nor dictionary id, as the
  * block's digest in the hash tree covers them, and their window is the piece. LZ4HC's own default,
- * level 9, takes half as long again as level 6 and gains 0.2 %. */
+ * level 9, takes twice as long as level 4 and gains 1 %. */
 
 #include <lz4.h>
 #include <lz4hc.h>
@@ -11,7 +11,7 @@
 
 #include "codec.h"
 
-enum { ZSTD_WINDOW_LOG_MIN = 10, LZ4HC_LEVEL = 6 };
+enum { ZSTD_WINDOW_LOG_MIN = 10, LZ4HC_LEVEL = 4 };
 
 const char *const codec_names[] = {
         [CODEC_NONE] = "none", [CODEC_LZ4] = "lz4", [CODEC_LZ4HC] = "lz4hc",

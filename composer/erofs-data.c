@@ -259,6 +259,20 @@ static uint32_t foresee(struct writer *w, const struct erofs_item *file, uint32_
         return blocks;
 }
 
+/* The digests of blocks, or, where nobody wants them, only whether they are zeros. */
+static void note_digests(const struct writer *w, const uint8_t *data, uint64_t blocks,
+                         struct sha256 *ret)
+{
+        static const struct sha256 other = { "no zeros" };
+
+        if (w->target->digests) {
+                blocks_hash(data, blocks, ret);
+                return;
+        }
+        for (uint64_t i = 0; i < blocks; i++, data += EROFS_BLOCK_SIZE)
+                ret[i] = memory_is_zero(data, EROFS_BLOCK_SIZE) ? zero_block_digest : other;
+}
+
 /* Appends the pieces [piece, end) of a file: as they are kept, or made anew. */
 static int add_share(struct writer *w, struct workspace *s, struct erofs_item *file, uint32_t piece,
                      uint32_t end, struct batch *b, struct error *err)
@@ -279,7 +293,7 @@ static int add_share(struct writer *w, struct workspace *s, struct erofs_item *f
                 if (blocks < 0)
                         return (int)blocks;
                 if (!w->measure)
-                        blocks_hash(out, (uint64_t)blocks, digests);
+                        note_digests(w, out, (uint64_t)blocks, digests);
         }
         b->shares[b->n_shares++] = (struct share){ .file = file,
                                                    .blocks = (uint32_t)blocks,

@@ -11,7 +11,7 @@ import subprocess
 import slipway
 
 KERNEL = "linux-image-"  # how the names of its packages start
-TOOLS = ["erofs-utils", "squashfs-tools", "zstd", "xz-utils"]
+TOOLS = ["erofs-utils", "squashfs-tools", "cryptsetup-bin", "zstd", "xz-utils"]
 
 
 def run_slipway(place, verb, *arguments):
@@ -100,7 +100,8 @@ def unpack_tools(work):
 def tool_argv(root, argv):
     """A tool of these, with its own libraries."""
     libraries = root / "usr/lib/x86_64-linux-gnu"
-    return [root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, root / "usr/bin" / argv[0], *argv[1:]]
+    program = next(path for d in ("bin", "sbin") if (path := root / "usr" / d / argv[0]).exists())
+    return [root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, program, *argv[1:]]
 
 
 def checkout(commit, tree):

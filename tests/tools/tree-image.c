@@ -184,14 +184,14 @@ static int write_image(const struct tree *tree, const char *path, const char *co
 {
         struct erofs_options options = { .build_time = 1, .cluster_size = CLUSTER_SIZE };
         _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
-        struct erofs_target target = { .room = UINT64_MAX, .digests = ret_leaves };
+        struct erofs_target target = { .room = UINT64_MAX, .digests = ret_leaves }; /* or NULL */
         _cleanup_close_ int fd = -1;
         int r;
 
         r = parse_compression(compression, &options, err);
         if (r >= 0)
                 r = erofs_image_new(tree->root, &options, &image, err);
-        if (r >= 0)
+        if (r >= 0 && ret_leaves)
                 r = block_digests_init(ret_leaves, erofs_image_bound(image) / BLOCK_SIZE, err);
         if (r < 0)
                 return r;
@@ -215,6 +215,7 @@ static int run(int argc, char *argv[], struct error *err)
 {
         _cleanup_block_digests_ struct block_digests leaves = {};
         _cleanup_tree_ struct tree *tree = NULL;
+        bool hashes = argc > 3 && *argv[3];
         char hex[SHA256_HEX_SIZE];
         struct sha256 root_hash;
         int r;
@@ -224,8 +225,9 @@ static int run(int argc, char *argv[], struct error *err)
                                  "usage: tree-image DIRECTORY IMAGE [HASHTREE [COMPRESSION]]");
         r = import_directory(argv[1], &tree, err);
         if (r >= 0)
-                r = write_image(tree, argv[2], argc > 4 ? argv[4] : "none", &leaves, err);
-        if (r < 0 || argc == 3 || !*argv[3])
+                r = write_image(tree, argv[2], argc > 4 ? argv[4] : "none", hashes ? &leaves : NULL,
+                                err);
+        if (r < 0 || !hashes)
                 return r;
         r = write_hashes(&leaves, argv[3], &root_hash, err);
         if (r < 0)
