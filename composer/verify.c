@@ -203,9 +203,9 @@ static int check_uki(const struct verifier *v, struct error *err)
 
 /* ---- commit ---- */
 
-/* Nothing is written: the root hash follows from the digests of the image's blocks. */
-static int derive_again(const struct workdir *w, const struct sha256 *commit,
-                        struct sha256 *ret_root_hash, struct error *err)
+/* Nothing is written: the image's writer notes the digests of its blocks, and they are all. */
+int verify_leaves(const struct workdir *w, const struct sha256 *commit, struct block_digests *ret,
+                  struct error *err)
 {
         struct content_store store = repo_contents(w->repo);
         _cleanup_block_digests_ struct block_digests leaves = {};
@@ -224,6 +224,18 @@ static int derive_again(const struct workdir *w, const struct sha256 *commit,
                 r = block_digests_init(&leaves, erofs_plan_size(plan) / BLOCK_SIZE, err);
         if (r >= 0)
                 r = erofs_plan_write(plan, &store, -1, 0, &leaves, w->threads, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(leaves);
+        return 0;
+}
+
+static int derive_again(const struct workdir *w, const struct sha256 *commit,
+                        struct sha256 *ret_root_hash, struct error *err)
+{
+        _cleanup_block_digests_ struct block_digests leaves = {};
+        int r = verify_leaves(w, commit, &leaves, err);
+
         return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
 }
 

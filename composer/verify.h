@@ -3,6 +3,7 @@
 
 /* Checks what a build left behind, link by link, and derives images from commits again. */
 
+#include "block-digests.h"
 #include "workdir.h"
 
 /* Called after each check that held, with a sentence saying what holds. */
@@ -17,3 +18,7 @@ int verify_build(const struct workdir *w, const char *directory, verify_said_fn 
 /* A commit: derives image and root hash from it and compares with its metadata. */
 int verify_commit(const struct workdir *w, const char *ref_or_checksum, verify_said_fn said,
                   void *userdata, struct error *err) _must_check_;
+
+/* The digests of the blocks of the image that a commit derives to: its hash tree's leaves. */
+int verify_leaves(const struct workdir *w, const struct sha256 *commit, struct block_digests *ret,
+                  struct error *err) _must_check_;
