@@ -11,7 +11,7 @@ import subprocess
 import slipway
 
 KERNEL = "linux-image-"  # how the names of its packages start
-TOOLS = ["erofs-utils", "squashfs-tools", "zstd"]
+TOOLS = ["erofs-utils", "squashfs-tools", "zstd", "xz-utils"]
 
 
 def run_slipway(place, verb, *arguments):
