@@ -197,7 +197,8 @@ def patch_one(tools, level, old, new, work, what):
 
 
 def kernel_payload(path, into):
-    """What a bzImage unpacks itself to; its header says where that begins and ends."""
+    """What a bzImage unpacks itself to; its header says where that begins and ends. Returns the file, the packer's name
+    and the packed bytes."""
     data = path.read_bytes()
     start = (data[0x1F1] + 1) * 512 + struct.unpack_from("<I", data, 0x248)[0]
     length = struct.unpack_from("<I", data, 0x24C)[0]
@@ -205,7 +206,19 @@ def kernel_payload(path, into):
     argv = next(argv for magic, argv in PACKERS.items() if payload.startswith(magic))
     with open(into, "wb") as file:
         subprocess.run(argv, input=payload, stdout=file, check=True)
-    return into, argv[0]
+    return into, argv[0], payload
+
+
+def pack_kernel_again(tools, path, work):
+    """The same question for the kernel's own payload, when that is zstd's."""
+    plain, packer, payload = kernel_payload(path, work / "payload")
+    if packer != "zstd":
+        return f"not asked, it is {packer}'s"
+    cost, again = Cost(), work / "payload-again"
+    # From a pipe, as the kernel's build does it: else the size would be in the frame.
+    cost.run(tool_argv(tools, ["zstd", "-q", "-f", "-22", "--ultra", "-", "-o", again]), data=plain.read_bytes())
+    same = "as it was" if again.read_bytes() == payload else "other bytes"
+    return f"{same}, {cost.seconds:.0f} s of one processor, {cost.peak / 1024:.0f} MiB"
 
 
 def section(image, name, into):
@@ -241,6 +254,23 @@ def print_uki(tree, image, work):
           f"{parts['.initrd'] / MIB:.1f} MiB")
 
 
+def print_initrd(tools, image, work):
+    """How much of the initrd is the kernel's, each part packed on its own."""
+    packed, top = section(image, ".initrd", work / "initrd.zst"), work / "initrd-tree"
+    top.mkdir()
+    archive = subprocess.run(["zstd", "-dcq", packed], stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["cpio", "-idm", "--quiet"], input=archive, cwd=top, check=True)
+    names = [str(p.relative_to(top)) for p in sorted(top.rglob("*"))]
+    sizes = []
+    for modules in (True, False):
+        chosen = "\n".join(n for n in names if n.startswith("usr/lib/modules") == modules)
+        archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input=chosen.encode(), cwd=top,
+                                 stdout=subprocess.PIPE, check=True).stdout
+        Cost().run(tool_argv(tools, ["zstd", "-q", "-f", "-6", "-", "-o", work / "packed"]), data=archive)
+        sizes.append((work / "packed").stat().st_size / MIB)
+    print(f"* of the initrd, packed on their own: modules {sizes[0]:.1f} MiB, the rest {sizes[1]:.1f} MiB")
+
+
 # ---- all of it ----
 
 def print_facts(tools, trees, plain, _bare, images, unpack, work):
@@ -255,7 +285,10 @@ def print_facts(tools, trees, plain, _bare, images, unpack, work):
     packed, loose = modules_of(trees[1]), modules_of(plain[1])
     for what, argv in (("this machine's", ["xz"]), ("Debian 13's", tool_argv(tools, ["xz"]))):
         print(f"* packing them again with {what} xz: {pack_again(argv, packed, loose)}", flush=True)
+    again = pack_kernel_again(tools, modules_directory(trees[1]) / "vmlinuz", work)
+    print(f"* packing the kernel again with Debian 13's zstd -22: {again}")
     print_uki(trees[1], images[1], work)
+    print_initrd(tools, images[1], work)
 
 
 def measure_blocks(tools, trees, plain, bare, _images, _unpack, work):
@@ -281,7 +314,7 @@ def measure_patches(tools, trees, plain, bare, images, _unpack, work):
     kernels = [modules_directory(tree) / "vmlinuz" for tree in trees]
     patch_one(tools, 19, *kernels, work, "vmlinuz")
     payloads = [kernel_payload(path, work / f"payload-{i}") for i, path in enumerate(kernels)]
-    patch_one(tools, 19, *(p for p, _ in payloads), work, f"vmlinuz unpacked ({payloads[0][1]})")
+    patch_one(tools, 19, *(p for p, *_ in payloads), work, f"vmlinuz unpacked ({payloads[0][1]})")
     initrds = []
     for i, image in enumerate(images):
         packed = section(image, ".initrd", work / f"initrd-{i}.zst")
