@@ -59,6 +59,23 @@ void commit_image_done(struct commit_image *c)
         *c = (struct commit_image){};
 }
 
+int commit_image_leaves(const struct workdir *w, const struct commit_image *c,
+                        struct block_digests *ret, struct error *err)
+{
+        struct content_store store = repo_contents(w->repo);
+        _cleanup_block_digests_ struct block_digests leaves = {};
+        struct erofs_target nowhere = { .fd = -1, .digests = &leaves };
+        int r;
+
+        r = block_digests_init(&leaves, erofs_image_bound(c->image) / BLOCK_SIZE, err);
+        if (r >= 0)
+                r = erofs_image_write(c->image, &store, &nowhere, w->threads, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(leaves);
+        return 0;
+}
+
 /* ---- bases ---- */
 
 static int commit_of_report(const char *path, bool is_directory, struct sha256 *ret,

@@ -29,6 +29,10 @@ int commit_image_load(const struct workdir *w, const struct sha256 *commit,
 void commit_image_done(struct commit_image *c);
 #define _cleanup_commit_image_ _cleanup_(commit_image_done)
 
+/* The digests of the blocks of the image: its hash tree's leaves. Nothing is written; once. */
+int commit_image_leaves(const struct workdir *w, const struct commit_image *c,
+                        struct block_digests *ret, struct error *err) _must_check_;
+
 /* Finds a base by a name from the command line: a ref or checksum of the repository, or the output
  * directory of a build or a file in it, whose report names the commit. */
 int base_commit_find(const struct workdir *w, const char *name, struct sha256 *ret,

@@ -203,18 +203,12 @@ static int check_uki(const struct verifier *v, struct error *err)
 
 /* ---- commit ---- */
 
-/* Nothing is written: the root hash follows from the digests of the image's blocks. */
 static int derive_again(const struct workdir *w, const struct commit_image *c,
                         struct sha256 *ret_root_hash, struct error *err)
 {
-        struct content_store store = repo_contents(w->repo);
         _cleanup_block_digests_ struct block_digests leaves = {};
-        struct erofs_target nowhere = { .fd = -1, .digests = &leaves };
-        int r;
+        int r = commit_image_leaves(w, c, &leaves, err);
 
-        r = block_digests_init(&leaves, erofs_image_bound(c->image) / BLOCK_SIZE, err);
-        if (r >= 0)
-                r = erofs_image_write(c->image, &store, &nowhere, w->threads, err);
         return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, ret_root_hash, err);
 }
 
