@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 
 MEMCHECK = [shutil.which("valgrind") or "valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-            "--child-silent-after-fork=yes", "--read-inline-info=no", f"--suppressions={slipway.PROJECT}/tests/data/valgrind.supp"]
+            "--child-silent-after-fork=yes", f"--suppressions={slipway.PROJECT}/tests/data/valgrind.supp"]
 # What tests of the command line run, and what is watched in its place.
 PROGRAMS = {"composer/slipway": "composer/slipway", "ignition/ignition-validate": "tests/tools/ignition-validate-shared",
             "libexec/ignition": "libexec/ignition", "tests/tools/ignition-fetch": "tests/tools/ignition-fetch"}
@@ -27,6 +27,7 @@ NAMES = {"ignition": ["ignition", "ignition-apply", "ignition-rmcfg"]}
 UNKNOWN = re.compile(r"--\d+-- WARNING: unhandled amd64-linux syscall: 437\n(--\d+-- .*\n){4}")
 CLI = ["test_slipway.py", *sorted(p.name for p in (slipway.PROJECT / "tests" / "cli").glob("test_ignition_*.py"))]
 SKIPPED = 77
+MUTATIONS = "25"  # random configurations of a test, instead of hundreds
 SAID = 6000
 
 
@@ -72,7 +73,8 @@ def watch_cli(name):
         programs, logs = wrap(place)
         done = subprocess.run([sys.executable, str(slipway.PROJECT / "tests" / "cli" / name), "-v"], cwd=slipway.PROJECT,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3000, check=False,
-                              env={**os.environ, "SLIPWAY_VALGRIND": "1", "SLIPWAY_PROGRAMS": str(programs)})
+                              env={**os.environ, "SLIPWAY_VALGRIND": "1", "SLIPWAY_PROGRAMS": str(programs),
+                                   "MUTATIONS": MUTATIONS})
         found, runs = findings(logs)
         left_out = "".join(f"    without {line}\n" for line in re.findall(r"(?m)^.* skipped .*$", done.stderr))
         if done.returncode == SKIPPED:

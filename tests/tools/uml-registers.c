@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* User-mode Linux 6.1 keeps the extended registers of a process in the bytes that they took before there were tiles (AMX).
- * The host gives it the beginning of them, but takes them back only as a whole, so on such a processor no process would
- * start. This, in LD_PRELOAD of the guest's kernel, puts behind what it gives back what the process has. */
+/* User-mode Linux 6.1 keeps the extended registers of a process in the bytes that they took before
+ * there were tiles (AMX). The host gives it the beginning of them, but takes them back only as a
+ * whole, so on such a processor no process would start. This, in LD_PRELOAD of the guest's kernel,
+ * puts behind what it gives back what the process has. */
 
 #include <dlfcn.h>
 #include <elf.h>
