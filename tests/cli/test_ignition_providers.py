@@ -116,7 +116,7 @@ class Case(unittest.TestCase):
                                "--log-to-stdout",
                                f"--root={root}", f"--config-cache={self.tmp}/cache", f"--state-file={self.tmp}/state",
                                f"--neednet={self.tmp}/neednet", f"--fetch-timeout={timeout}"],
-                              env=env, capture_output=True, text=True, timeout=60, check=False)
+                              env=env, capture_output=True, text=True, timeout=600 if os.environ.get("SLIPWAY_VALGRIND") else 60, check=False)
 
     def fetch(self, platform, **more):
         """The paths of the files in the configuration that was found; [] for an empty one."""

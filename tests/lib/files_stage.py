@@ -18,7 +18,7 @@ import slipway
 OURS = os.environ.get("IGNITION", str(slipway.IGNITION))
 INSIDE = "SLIPWAY_FILES_STAGE"
 # Nothing of the original is silent for long: it waits for nothing in this stage.
-TIMEOUT = 120
+TIMEOUT = 2 * slipway.PATIENCE
 LANES = 2
 SKIPPED = 77
 
