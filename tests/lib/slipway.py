@@ -26,6 +26,8 @@ ORDINARY_UID = 65534
 WATCHED = os.environ.get("SLIPWAY_VALGRIND") == "1"
 # Seconds that a program may take.
 PATIENCE = 600 if WATCHED else 60
+# And that it may take longer than it would.
+SLACK = 60 if WATCHED else 0
 # `./dev test` runs shorter versions of the proofs that `./dev prove` runs in full.
 QUICK = os.environ.get("SLIPWAY_QUICK") == "1"
 
