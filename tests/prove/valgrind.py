@@ -29,7 +29,7 @@ UNKNOWN = re.compile(r"--\d+-- WARNING: unhandled amd64-linux syscall: 437\n(--\
                      r"==\d+== Warning: noted but unhandled ioctl 0x(5395|1269) .*\n(==\d+==    .*\n){2}")
 CLI = ["test_slipway.py", *sorted(p.name for p in (slipway.PROJECT / "tests" / "cli").glob("test_ignition_*.py"))]
 SKIPPED = 77
-FEWER = {"MUTATIONS": "25", "MERGES": "15"}  # random configurations of a test
+FEWER = {"MUTATIONS": "25", "MERGES": "30"}  # random configurations of a test
 SAID = 6000
 
 
