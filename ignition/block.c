@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
-#include "block.h"
+#include "block-map.h"
 #include "io.h"
 #include "strv.h"
 
@@ -181,12 +181,14 @@ static bool holders_user(dev_t number, const char *below, unsigned depth, char r
 {
         char path[PATH_MAX], user[BLOCK_USER_MAX];
         _cleanup_closedir_ DIR *dir = opendir(sysfs_path(number, "holders", path));
+        struct block_map map;
+        bool is_map = depth == 0 && block_map_find(number, &map), held = false;
         struct dirent *entry;
-        bool held = false;
         dev_t above;
 
         while (dir && (entry = readdir(dir))) {
-                if (*entry->d_name == '.')
+                /* The device's partitions are not the device. */
+                if (*entry->d_name == '.' || (is_map && block_map_partition(&map, entry->d_name)))
                         continue;
                 snprintf(user, sizeof(user), "%sheld by %.60s", below, entry->d_name);
                 if (!held)
@@ -263,8 +265,11 @@ int block_partitions(const struct block *b, struct block_partition *ret, size_t 
 {
         char path[PATH_MAX];
         _cleanup_closedir_ DIR *dir = opendir(sysfs_path(b->number, "", path));
+        struct block_map map;
         struct dirent *entry;
 
+        if (block_map_find(b->number, &map))
+                return block_map_partitions(b, &map, ret, ret_count, err);
         if (!dir)
                 return error_errno(err, "%s", path);
         *ret_count = 0;
@@ -294,7 +299,10 @@ int block_partition_change(const struct block *b, enum block_change change,
         struct blkpg_ioctl_arg argument = { .op = changes[change].code,
                                             .datalen = sizeof(partition),
                                             .data = &partition };
+        struct block_map map;
 
+        if (block_map_find(b->number, &map))
+                return block_map_change(b, &map, change, p, err);
         if (ioctl(b->fd, BLKPG, &argument) < 0)
                 return error_errno(err, "%s: cannot %s partition %u in the kernel", b->node,
                                    changes[change].name, p->number);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 
+#include "tree-move.h"
 #include "userdb.h"
 
 enum { TREE_DEPTH_MAX = 128, UMASK_DEFAULT = 022 };
@@ -186,10 +187,10 @@ static int move(struct userdb *a, const struct home *home, const char *path, str
                 r = place_make(a->root, path, &new, err);
         if (r < 0)
                 return r;
-        if (renameat(old.dir, old.name, new.dir, new.name) < 0)
-                return error_errno(err, "move from '%s'", home->from);
+        r = tree_move(&(struct tree_place){ old.dir, old.name },
+                      &(struct tree_place){ new.dir, new.name }, err);
         root_forget(a->root, from);
-        return 0;
+        return error_prefix(err, r, "move from '%s'", home->from);
 }
 
 /* Another user's home is this directory or in it. */

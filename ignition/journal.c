@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "journal.h"
+#include "tree-move.h"
 
 static const char journal_path[] = "/etc/.ignition-journal";
 static const char magic[] = "ignition-journal 1\n";
@@ -271,10 +272,10 @@ static int move_back(struct journal *j, const struct record *r, struct error *er
         if (place_make(j->root, r->name, &from, err) < 0 ||
             place_open(j->root, r->content, &to, err) < 0)
                 return err->code;
-        if (renameat(to.dir, to.name, from.dir, from.name) < 0)
-                return error_errno(err, "/%s: move back", r->name);
+        code = tree_move(&(struct tree_place){ to.dir, to.name },
+                         &(struct tree_place){ from.dir, from.name }, err);
         root_forget(j->root, r->content);
-        return 0;
+        return error_prefix(err, code, "/%s: move back", r->name);
 }
 
 /* What was absent is gone again, unless something has been mounted there since. */

@@ -28,17 +28,6 @@ STORAGE = {
                     {"device": "/dev/mapper/secret", "format": "ext4", "label": "s", "path": "/var/secret"},
                     {"device": "/dev/mapper/given", "format": "swap"}],
 }
-# Two servers: one is asked (it comes late, so that once would not do), of the other all is known.
-TANG = {"luks": [{"name": "bound", "device": "/dev/ubdc", "options": QUICK_KEY, "keyFile": {"source": "data:,passphrase"},
-                  "clevis": {"threshold": 1, "tang": [
-                      {"url": "http://127.0.0.1:8085/base/", "thumbprint": "asked"},
-                      {"url": "http://127.0.0.1:9", "thumbprint": "known", "advertisement": '{"payload":"x"}'}]}}]}
-CLEVIS = """\
-#!/bin/sh
-grep -q '"GET /base/adv HTTP/1.1" 200' {dir}/asked || exit 7
-if test "$2" = bind; then test "$(cat "$5")" = passphrase || exit 8; fi
-echo "$@" >>{dir}/clevis
-"""
 SCRIPT = """\
 set -eux
 trap 'cat /proc/mdstat; dmesg | tail -n 25' EXIT
@@ -74,15 +63,6 @@ run umount
 if cryptsetup luksDump /dev/ubda2 | grep slipway-unfinished; then exit 1; fi
 if run disks; then exit 1; fi
 test "$(cryptsetup luksUUID /dev/ubda2)" = "$uuid"
-ip link set lo up
-(sleep 2; exec python3 -m http.server --protocol HTTP/1.1 --bind 127.0.0.1 --directory {dir}/web 8085 2>{dir}/asked) &
-export IGNITION_CONFIG_FILE={dir}/tang PATH={dir}/bin:$PATH
-tang() {{ {ignition} --platform=file --log-to-stdout --root=/run/root --config-cache=/run/cache.tang --state-file=/run/state.tang --neednet=/run/neednet --stage=$1; }}
-tang fetch
-tang disks
-cat {dir}/clevis
-grep -F 'luks bind -f -k /proc/' {dir}/clevis | grep -F '/dev/ubdc sss {{"t":1,"pins":{{"tang":[{{"url":"http://127.0.0.1:8085/base/","thp":"asked"}},{{"url":"http://127.0.0.1:9","thp":"known","adv":{{"payload":"x"}}}}]}}}}'
-grep -x 'luks unlock -d /dev/ubdc -n bound' {dir}/clevis
 echo PROVED
 """
 
@@ -93,15 +73,9 @@ def main():
         (directory / "config").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": STORAGE}))
         (directory / "stacked").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": {
             "disks": [{"device": "/dev/ubdb", "wipeTable": True}]}}))
-        (directory / "tang").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": TANG}))
-        (directory / "web" / "base").mkdir(parents=True)
-        (directory / "web" / "base" / "adv").write_text("{}")
-        (directory / "bin").mkdir()
-        (directory / "bin" / "clevis").write_text(CLEVIS.format(dir=directory))
-        (directory / "bin" / "clevis").chmod(0o755)
         script = directory / "script"
         script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION))
-        disks = [directory / "a", directory / "b", directory / "c"]
+        disks = [directory / "a", directory / "b"]
         for disk in disks:
             with open(disk, "wb") as file:
                 file.truncate(128 << 20)

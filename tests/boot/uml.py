@@ -12,8 +12,13 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import slipway
+
 MODULES = pathlib.Path("/usr/lib/uml/modules")
 DISKS = "abcdefgh"
+# For processors with more registers than User-mode Linux knows of.
+REGISTERS = slipway.PROGRAMS / "tests" / "tools" / "uml-registers.so"
 
 INIT = """\
 #!/bin/sh
@@ -74,7 +79,7 @@ def start(init, scratch, disks, memory, timeout):
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, timeout=timeout, check=False,
-                                env={"PATH": "/usr/bin:/bin", "HOME": str(scratch)})
+                                env={"PATH": "/usr/bin:/bin", "HOME": str(scratch), "LD_PRELOAD": str(REGISTERS)})
     except subprocess.TimeoutExpired as expired:
         said = (expired.stdout or b"").decode(errors="replace")
         raise Failure(f"no end after {timeout} s\n{said}") from None

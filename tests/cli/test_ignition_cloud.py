@@ -75,7 +75,7 @@ class CloudTest(unittest.TestCase):
         return self.enterContext(Web(routes, host=METADATA, port=80))
 
     def get(self, platform, url):
-        return subprocess.run([str(TOOL), platform, url], capture_output=True, timeout=60,
+        return subprocess.run([str(TOOL), platform, url], capture_output=True, timeout=slipway.PATIENCE,
                               env={**os.environ, "SSL_CERT_FILE": str(self.authority.certificate)})
 
     def gets(self, platform, url, content):

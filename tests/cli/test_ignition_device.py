@@ -32,7 +32,7 @@ class Devices(unittest.TestCase):
         cache.unlink(missing_ok=True)
         done = subprocess.run([str(slipway.IGNITION), "--platform=metal", "--stage=fetch-offline", "--log-to-stdout",
                                f"--root={self.path}", f"--config-cache={cache}", f"--state-file={self.path}/state",
-                               f"--neednet={self.path}/neednet", *options], capture_output=True, text=True, timeout=60,
+                               f"--neednet={self.path}/neednet", *options], capture_output=True, text=True, timeout=slipway.PATIENCE,
                               env={**os.environ, "IGNITION_KERNEL_CMDLINE_PATH": str(cmdline),
                                    "IGNITION_SYSTEM_CONFIG_DIR": str(self.path)})
         self.assertNotIn("ignition-device", pathlib.Path("/proc/self/mountinfo").read_text())

@@ -81,7 +81,7 @@ class Host:
     def run(self, stage, *options, **environment):
         began = time.monotonic()
         process = self.start(stage, *options, **environment)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=2 * slipway.PATIENCE)
         return Done(process, output, errors, time.monotonic() - began)
 
     def peak_of(self, stage):
@@ -194,21 +194,23 @@ class Configurations(FetchTest):
         self.host.cmdline(f"ignition.config.url={web.url('/c')}")
         done = self.fails("fetch", "HTTP status 503; given up after 1s (--fetch-timeout)",
                           options=["--fetch-timeout=1s"])
-        self.assertLess(done.seconds, 3)
+        self.assertLess(done.seconds, 3 + slipway.SLACK)
 
+    @unittest.skipIf(slipway.WATCHED, "under valgrind the deadline is over before there is an answer")
     def test_deadline(self):
         web = self.serve(Web({"/c": Reply(status=503)}))
         self.host.cmdline(f"ignition.config.url={web.url('/c')}")
         done = self.fails("fetch", web.url("/c"), "HTTP status 503; given up after 1.5s (--deadline)",
                           options=["--deadline=1500ms", "--fetch-timeout=0"])
-        self.assertTrue(1 < done.seconds < 4, done.seconds)
+        self.assertTrue(1 < done.seconds < 4 + slipway.SLACK, done.seconds)
 
+    @unittest.skipIf(slipway.WATCHED, "under valgrind the deadline is over before there is an answer")
     def test_deadline_cuts_an_answer_short(self):
         web = self.serve(Web({"/c": [Reply(status=500), Reply(self.TEXT, wait=30)]}))
         self.host.cmdline(f"ignition.config.url={web.url('/c')}")
         done = self.fails("fetch", "attempt 2: no response headers when time was up",
                           "(before: HTTP status 500)", "(--deadline)", options=["--deadline=1s"])
-        self.assertLess(done.seconds, 3)
+        self.assertLess(done.seconds, 3 + slipway.SLACK)
 
     def test_a_signal_ends_the_waiting(self):
         web = self.serve(Web({"/c": Reply(status=503)}))
@@ -220,7 +222,7 @@ class Configurations(FetchTest):
         began = time.monotonic()
         process.communicate(timeout=10)
         self.assertNotEqual(process.returncode, 0)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertLess(time.monotonic() - began, 1 + slipway.SLACK)
 
 
 class Retries(FetchTest):
@@ -282,7 +284,7 @@ class Retries(FetchTest):
         done = self.refuses({"source": web.url("/f")}, "no response headers", "ignition.timeouts.httpTotal",
                             ignition={"timeouts": {"httpResponseHeaders": 1, "httpTotal": 4}})
         self.assertIn("GET error: no response headers within 1s; next attempt in 200ms", done.output)
-        self.assertTrue(3 < done.seconds < 7, done.seconds)
+        self.assertTrue(3 < done.seconds < 7 + slipway.SLACK, done.seconds)
 
     def test_slow_headers_are_waited_for(self):
         web = self.serve(Web({"/f": Reply(b"late", wait=1.5)}))
@@ -294,7 +296,7 @@ class Retries(FetchTest):
         done = self.refuses({"source": web.url("/f")},
                             "HTTP status 502; given up after 2s (ignition.timeouts.httpTotal)",
                             ignition={"timeouts": {"httpTotal": 2}})
-        self.assertTrue(1.5 < done.seconds < 4, done.seconds)
+        self.assertTrue(1.5 < done.seconds < 4 + slipway.SLACK, done.seconds)
         self.assertGreaterEqual(len(web.requests), 4)
 
 
@@ -335,6 +337,7 @@ class Contents(FetchTest):
                 self.refuses(resource, said)
                 self.assertEqual(len(web.requests), 1)
 
+    @unittest.skipIf(slipway.WATCHED, "the memory would be valgrind's own")
     def test_large_bodies_take_no_memory(self):
         packed = gzip.compress(bytes(LARGE), 1)
         web = self.serve(Web({"/small": b"x", "/large": Reply(size=LARGE), "/bomb": packed}))
@@ -397,7 +400,7 @@ class Headers(FetchTest):
     def test_a_loop_ends_with_the_time(self):
         web = self.serve(Web({"/f": redirect("/f")}))
         done = self.refuses({"source": web.url("/f")}, " redirects", ignition={"timeouts": {"httpTotal": 2}})
-        self.assertLess(done.seconds, 4)
+        self.assertLess(done.seconds, 4 + slipway.SLACK)
         self.assertLess(len(web.requests), 40)
 
     def test_redirects_that_lead_elsewhere(self):
@@ -529,7 +532,7 @@ class OverTftp(FetchTest):
         tftp = self.serve(Tftp({"/f": b"x" * 2000}, lose=1))
         done = self.writes({"source": tftp.url("/f")})
         self.assertEqual(self.host.content("/0"), b"x" * 2000)
-        self.assertLess(done.seconds, 20)
+        self.assertLess(done.seconds, 20 + slipway.SLACK)
 
     def test_nobody_there(self):
         self.refuses({"source": "tftp://127.0.0.1:9/f"}, "tftp://127.0.0.1:9/f",

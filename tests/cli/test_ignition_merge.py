@@ -44,7 +44,7 @@ class Stages:
         return subprocess.run([self.program, "--platform", "file", "--stage", stage, "--root", str(self.path("root")),
                                "--config-cache", str(self.path("cache.json")), "--state-file", str(self.path("state")),
                                "--neednet", str(self.path("neednet")), "--log-to-stdout", *flags],
-                              env=env, capture_output=True, text=True, errors="replace", timeout=60)
+                              env=env, capture_output=True, text=True, errors="replace", timeout=slipway.PATIENCE)
 
     def fetch(self, config, stage="fetch"):
         self.path("config.ign").write_text(config if isinstance(config, str) else json.dumps(config))
@@ -333,7 +333,7 @@ class Secrets(Case):
 
 class Verbs(Case):
     def verb(self, *argv):
-        return subprocess.run([str(AGENT), *map(str, argv)], capture_output=True, text=True, timeout=60)
+        return subprocess.run([str(AGENT), *map(str, argv)], capture_output=True, text=True, timeout=slipway.PATIENCE)
 
     def test_explain(self):
         child = '{"ignition":{"version":"3.1.0"},\n"passwd":{"users":[{"name":"u","uid":7}]}}'
@@ -398,7 +398,7 @@ class Programs(Case):
         path = self.directory / name
         if not path.exists():
             path.symlink_to(AGENT.resolve())
-        return subprocess.run([str(path), *map(str, argv)], capture_output=True, text=True, timeout=60,
+        return subprocess.run([str(path), *map(str, argv)], capture_output=True, text=True, timeout=slipway.PATIENCE,
                               env={**os.environ, **env})
 
     def apply(self, config, *flags, **env):

@@ -22,7 +22,7 @@ PLACE = re.compile(r"start (\d+) (\w+), size (\d+) (\w+)")
 
 
 def run(*argv, stdin=None):
-    return subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, text=True, timeout=slipway.PATIENCE, check=False)
 
 
 def sectors(number, unit):

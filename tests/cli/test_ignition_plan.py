@@ -63,7 +63,7 @@ class Plan(unittest.TestCase):
 
     def run_(self, *argv, env=None):
         return subprocess.run([str(slipway.IGNITION), *map(str, argv)], capture_output=True,
-                              text=True, timeout=60, env={**os.environ, **(env or {})})
+                              text=True, timeout=slipway.PATIENCE, env={**os.environ, **(env or {})})
 
     def plan(self, config, *options):
         path = self.scratch / "config.ign"
@@ -168,13 +168,13 @@ class Plan(unittest.TestCase):
         with open(path, "wb") as file:
             file.truncate(mib << 20)
         if table:
-            subprocess.run(["sfdisk", "--quiet", path], input=table, text=True, check=True, timeout=60)
+            subprocess.run(["sfdisk", "--quiet", path], input=table, text=True, check=True, timeout=slipway.PATIENCE)
         return path
 
     def ext4(self, path, label, mib=0):
         """A file system in an image, or in the 10 MiB of it that begin at mib."""
         size = ("-E", f"offset={mib << 20}", path, "10M") if mib else (path,)
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, *size], check=True, timeout=60)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, *size], check=True, timeout=slipway.PATIENCE)
         return path
 
     def disk_rows(self, images, **storage):
@@ -271,7 +271,7 @@ class Plan(unittest.TestCase):
         image = self.image("luks", 32)
         done = subprocess.run(["cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--pbkdf",
                                "pbkdf2", "--pbkdf-force-iterations", "1000", "--label", "secret", image, "-"],
-                              input="k", text=True, capture_output=True, timeout=60)
+                              input="k", text=True, capture_output=True, timeout=slipway.PATIENCE)
         if done.returncode != 0:
             self.skipTest(f"cryptsetup cannot work on a file here: {done.stderr.strip()}")
         key = {"keyFile": {"source": "data:,k"}}

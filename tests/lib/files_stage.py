@@ -18,14 +18,16 @@ import slipway
 OURS = os.environ.get("IGNITION", str(slipway.IGNITION))
 INSIDE = "SLIPWAY_FILES_STAGE"
 # Nothing of the original is silent for long: it waits for nothing in this stage.
-TIMEOUT = 120
+TIMEOUT = 2 * slipway.PATIENCE
 LANES = 2
+SKIPPED = 77
 
 
 def isolate():
     """Runs this very script again in a mount namespace; returns there, with a scratch directory."""
     if os.geteuid() != 0:
-        raise SystemExit("users of all kinds are made: this needs root")
+        print("users of all kinds are made: this needs root", file=sys.stderr)
+        raise SystemExit(SKIPPED)
     if INSIDE not in os.environ:
         os.execvpe("unshare", ["unshare", "--mount", "--propagation", "private", "--", sys.executable, *sys.argv],
                    {**os.environ, INSIDE: "1"})

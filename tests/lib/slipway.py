@@ -22,6 +22,12 @@ IGNITION, IGNITION_BOOT = LIBEXEC / "ignition", LIBEXEC / "ignition-boot"
 VALIDATE = PROGRAMS / "ignition" / "ignition-validate"
 IMAGE = PROJECT / "layers" / "images" / "container-host.json"
 ORDINARY_UID = 65534
+# The proof `valgrind` runs our programs under it.
+WATCHED = os.environ.get("SLIPWAY_VALGRIND") == "1"
+# Seconds that a program may take.
+PATIENCE = 600 if WATCHED else 60
+# And that it may take longer than it would.
+SLACK = 60 if WATCHED else 0
 # `./dev test` runs shorter versions of the proofs that `./dev prove` runs in full.
 QUICK = os.environ.get("SLIPWAY_QUICK") == "1"
 

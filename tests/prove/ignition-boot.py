@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""machines provision themselves at their first boot: one theme a boot (everything, refused, remote, disks, root, cuts)"""
+"""machines provision themselves at their first boot: one theme a boot (everything, refused, remote, disks, root, cuts, diskcuts)"""
 
 import contextlib
 import gzip
@@ -482,9 +482,9 @@ def state_of(bench, disk, config):
         return text
 
 
-def cut(bench, disk, config, what, delay):
-    """Kills the machine a little after the stage started."""
-    with bench.boot(disk, config, kernel("systemd.show_status=1")) as vm:
+def cut(bench, disk, config, what, delay, options=()):
+    """Kills the machine a little after the stage started; whether the stage had not yet ended."""
+    with bench.boot(disk, config, [*kernel("systemd.show_status=1"), *options]) as vm:
         vm.wait_for(r"Starting \S*ignition-\S+ *.*" + re.escape(what)[:24] + "|Starting .*"
                     + re.escape(what)[:16])
         end = time.monotonic() + delay
@@ -495,6 +495,7 @@ def cut(bench, disk, config, what, delay):
         if "login:" in vm.console:
             raise SystemExit(f"ignition-boot: the cut in {what!r} came too late")
         bench.checks += 1
+        return not re.search(r"Finished .*" + re.escape(what)[:16], vm.console)
 
 
 def theme_cuts(bench):
@@ -509,6 +510,26 @@ def theme_cuts(bench):
         raise SystemExit("ignition-boot: cuts left another state:\n" + "\n".join(
             difflib.unified_diff(want.splitlines(), got.splitlines(), lineterm="")))
     bench.checks += 1
+
+
+# ---- diskcuts: the power fails while arrays, volumes and file systems are made ----
+
+# Seconds after the stage's start.
+DISK_CUTS = [0.2, 1, 2, 3.5, 5]
+
+
+def theme_diskcuts(bench):
+    disk, config = bench.disk("diskcuts"), disks_config(bench)
+    spares = bench.spare("one", 1024) + bench.spare("two", 1024)
+    within = [cut(bench, disk, config, "Set Up Disks", delay, spares) for delay in DISK_CUTS]
+    if sum(within) < 2:
+        raise SystemExit(f"ignition-boot: of the cuts after {DISK_CUTS} s only {sum(within)} met the stage")
+    print(f"diskcuts: {sum(within)} of {len(within)} cuts met the stage")
+    for given in (config, None):
+        with bench.boot(disk, given, spares) as vm:
+            vm.wait_for("disks login:")
+            bench.expect(vm, HEALTHY + DISKS)
+            vm.poweroff(bench.key)
 
 
 QUICK = ["refused"]

@@ -7,7 +7,9 @@ import unittest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(PROJECT / "tests" / "cli"), str(PROJECT / "tests" / "boot")]
+import ignition_clevis
 import ignition_disks
+import ignition_stacked
 import test_ignition_disks
 
 
@@ -16,7 +18,9 @@ def main():
     if not result.wasSuccessful():
         raise SystemExit(1)
     ignition_disks.main()
-    print(f"{result.testsRun + 1} scenarios on block devices")
+    ignition_stacked.main()
+    ignition_clevis.main()
+    print(f"{result.testsRun + 3} scenarios on block devices")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 int main(int argc, char *argv[])
 {
         struct agent a = { .options = { .platform = argc == 3 ? argv[1] : NULL,
-                                        .fetch_timeout_ms = 10000 },
+                                        .fetch_timeout_ms = 30000 },
                            .root.fd = -1 };
         _cleanup_free_ char *text = NULL;
         struct error err = {};

@@ -5,8 +5,7 @@
 
 #include <unistd.h>
 
-#include "strv.h"
-#include "test.h"
+#include "root-test.h"
 #include "userdb.h"
 
 struct fixture {
@@ -16,39 +15,21 @@ struct fixture {
         struct userdb db;
 };
 
-static void put(struct fixture *f, const char *path, const char *text)
-{
-        struct error err = {};
-
-        assert_ok(file_write(f->root.fd, path, text, strlen(text), 0644, &err), &err);
-}
-
-static void assert_text(struct fixture *f, const char *path, const char *want)
-{
-        _cleanup_free_ char *text = NULL;
-        struct error err = {};
-
-        assert_ok(file_read(f->root.fd, path, 10000, &text, NULL, &err), &err);
-        assert_string_equal(text, want);
-}
-
 static int setup(void **state)
 {
         struct fixture *f = calloc(1, sizeof(*f));
-        struct error err = {};
 
         f->db.lock_fd = -1;
         setenv("SOURCE_DATE_EPOCH", "864000", 1);
-        f->top = test_mkdir();
-        assert_ok(root_open(&f->root, f->top, &err), &err);
+        f->top = root_make(NULL, &f->root);
         assert_int_equal(mkdirat(f->root.fd, "etc", 0755), 0);
-        put(f, "etc/login.defs", "USERGROUPS_ENAB yes\n");
-        put(f, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
-        put(f, "etc/shadow", "root:*:1:0:99999:7:::\n");
-        put(f, "etc/group", "root:x:0:\nwheel:x:10:root\nusers:x:100:\n");
-        put(f, "etc/gshadow", "root:*::\nwheel:*::root\nusers:*::\n");
-        put(f, "etc/subuid", "");
-        put(f, "etc/subgid", "");
+        put(&f->root, "etc/login.defs", "USERGROUPS_ENAB yes\n");
+        put(&f->root, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+        put(&f->root, "etc/shadow", "root:*:1:0:99999:7:::\n");
+        put(&f->root, "etc/group", "root:x:0:\nwheel:x:10:root\nusers:x:100:\n");
+        put(&f->root, "etc/gshadow", "root:*::\nwheel:*::root\nusers:*::\n");
+        put(&f->root, "etc/subuid", "");
+        put(&f->root, "etc/subgid", "");
         *state = f;
         return 0;
 }
@@ -59,8 +40,7 @@ static int teardown(void **state)
 
         userdb_done(&f->db);
         journal_done(&f->journal);
-        root_done(&f->root);
-        test_rmdir(f->top);
+        root_drop(&f->root, f->top);
         free(f);
         return 0;
 }
@@ -93,7 +73,7 @@ static void test_table_keeps_lines(void **state)
         struct error err = {};
         struct stat st;
 
-        put(f, "etc/table", odd_lines);
+        put(&f->root, "etc/table", odd_lines);
         assert_int_equal(fchmodat(f->root.fd, "etc/table", 0640, 0), 0);
         assert_ok(table_load(&f->root, "/etc/table", &t, &err), &err);
         assert_null(table_find(&t, "# a comment"));
@@ -104,7 +84,7 @@ static void test_table_keeps_lines(void **state)
         assert_ok(table_write(&t, &f->root, &err), &err);
         table_done(&t);
         want = string_format("%snew:y:\n", odd_lines);
-        assert_text(f, "etc/table", want);
+        assert_text(&f->root, "etc/table", want);
         assert_true(root_stat(&f->root, "etc/table", &st));
         assert_int_equal(st.st_mode & 07777, 0640);
 }
@@ -117,7 +97,7 @@ static void test_table_fields(void **state)
         struct table_row *row;
         struct error err = {};
 
-        put(f, "etc/table", "a:x");
+        put(&f->root, "etc/table", "a:x");
         assert_ok(table_load(&f->root, "/etc/table", &t, &err), &err);
         row = table_find(&t, "a");
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -136,7 +116,7 @@ static void test_table_fields(void **state)
         assert_ok(member_remove(&t, row, 3, "d", &err), &err);
         assert_string_equal(row_field(row, 3), "");
         assert_ok(table_write(&t, &f->root, &err), &err);
-        assert_text(f, "etc/table", "a:x::\n");
+        assert_text(&f->root, "etc/table", "a:x::\n");
         table_done(&t);
 }
 
@@ -169,13 +149,14 @@ static void test_new_user(void **state)
                 f->db.home_count = 0; /* only root gives directories away */
         write_db(f);
         assert_text(
-                f, "etc/passwd",
+                &f->root, "etc/passwd",
                 "root:x:0:0:root:/root:/bin/bash\ncore:x:1000:1000:Core:/home/core:/bin/bash\n");
-        assert_text(f, "etc/shadow", "root:*:1:0:99999:7:::\ncore:$y$hash:10::::::\n");
-        assert_text(f, "etc/group",
+        assert_text(&f->root, "etc/shadow", "root:*:1:0:99999:7:::\ncore:$y$hash:10::::::\n");
+        assert_text(&f->root, "etc/group",
                     "root:x:0:\nwheel:x:10:root,core\nusers:x:100:core\ncore:x:1000:\n");
-        assert_text(f, "etc/gshadow", "root:*::\nwheel:*::root,core\nusers:*::core\ncore:!::\n");
-        assert_text(f, "etc/subuid", "core:100000:65536\n");
+        assert_text(&f->root, "etc/gshadow",
+                    "root:*::\nwheel:*::root,core\nusers:*::core\ncore:!::\n");
+        assert_text(&f->root, "etc/subuid", "core:100000:65536\n");
         if (geteuid() != 0)
                 return;
         assert_true(root_stat(&f->root, "home/core", &st));
@@ -205,7 +186,7 @@ static void test_dates(void **state)
                 struct error err = {};
 
                 setenv("SOURCE_DATE_EPOCH", cases[i].epoch, 1);
-                put(f, "etc/default/useradd", cases[i].defaults);
+                put(&f->root, "etc/default/useradd", cases[i].defaults);
                 open_db(f);
                 assert_ok(user_apply(&f->db, &user, &err), &err);
                 row = table_find(&f->db.shadow, "a");
@@ -223,12 +204,13 @@ static void test_sub_ids(void **state)
         struct fixture *f = *state;
         struct error err = {};
 
-        put(f, "etc/subuid", "b:300000:65536\na:100000:65536\nodd\n");
+        put(&f->root, "etc/subuid", "b:300000:65536\na:100000:65536\nodd\n");
         open_db(f);
         assert_ok(user_apply(&f->db, &user, &err), &err);
         f->db.home_count = 0;
         write_db(f);
-        assert_text(f, "etc/subuid", "a:100000:65536\nb:300000:65536\nodd\nnew:165536:65536\n");
+        assert_text(&f->root, "etc/subuid",
+                    "a:100000:65536\nb:300000:65536\nodd\nnew:165536:65536\n");
 }
 
 static void test_ids(void **state)
@@ -240,7 +222,8 @@ static void test_ids(void **state)
         struct error err = {};
         uint64_t id;
 
-        put(f, "etc/passwd", "r:x:0:0:::\nlow:x:1005:0:::\nhigh:x:65534:0:::\ns:x:998:0:::\n");
+        put(&f->root, "etc/passwd",
+            "r:x:0:0:::\nlow:x:1005:0:::\nhigh:x:65534:0:::\ns:x:998:0:::\n");
         open_db(f);
         assert_ok(user_apply(&f->db, &plain, &err), &err);
         assert_ok(user_apply(&f->db, &system, &err), &err);
@@ -260,7 +243,8 @@ static void test_login_defs(void **state)
         struct fixture *f = *state;
         struct error err = {};
 
-        put(f, "etc/login.defs", "# UID_MIN 1\nUID_MIN\t\t 5000\nUID_MAX 5001\nPASS_MAX_DAYS 90\n");
+        put(&f->root, "etc/login.defs",
+            "# UID_MIN 1\nUID_MIN\t\t 5000\nUID_MAX 5001\nPASS_MAX_DAYS 90\n");
         open_db(f);
         assert_ok(user_apply(&f->db, &user, &err), &err);
         assert_int_equal(row_number(table_find(&f->db.passwd, "a"), PASSWD_UID), 5000);
@@ -273,7 +257,7 @@ static void test_no_free_id(void **state)
         struct fixture *f = *state;
         struct error err = {};
 
-        put(f, "etc/login.defs", "UID_MIN 5000\nUID_MAX 5000\n");
+        put(&f->root, "etc/login.defs", "UID_MIN 5000\nUID_MAX 5000\n");
         open_db(f);
         assert_ok(user_apply(&f->db, &users[0], &err), &err);
         assert_int_equal(user_apply(&f->db, &users[1], &err), -EDQUOT);
@@ -290,10 +274,10 @@ static void test_changed_user(void **state)
         open_db(f);
         assert_ok(user_apply(&f->db, &again, &err), &err);
         write_db(f);
-        assert_text(f, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
-        assert_text(f, "etc/shadow", "root:*:10:0:99999:7:::\n");
-        assert_text(f, "etc/group", "root:x:0:\nwheel:x:10:\nusers:x:100:root\n");
-        assert_text(f, "etc/gshadow", "root:*::\nwheel:*::\nusers:*::root\n");
+        assert_text(&f->root, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+        assert_text(&f->root, "etc/shadow", "root:*:10:0:99999:7:::\n");
+        assert_text(&f->root, "etc/group", "root:x:0:\nwheel:x:10:\nusers:x:100:root\n");
+        assert_text(&f->root, "etc/gshadow", "root:*::\nwheel:*::\nusers:*::root\n");
 }
 
 static void test_removed_user(void **state)
@@ -308,10 +292,10 @@ static void test_removed_user(void **state)
         assert_ok(user_apply(&f->db, &gone, &err), &err);
         assert_ok(user_apply(&f->db, &gone, &err), &err);
         write_db(f);
-        assert_text(f, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
-        assert_text(f, "etc/shadow", "root:*:1:0:99999:7:::\n");
-        assert_text(f, "etc/group", "root:x:0:\nwheel:x:10:root\nusers:x:100:\n");
-        assert_text(f, "etc/subuid", "");
+        assert_text(&f->root, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+        assert_text(&f->root, "etc/shadow", "root:*:1:0:99999:7:::\n");
+        assert_text(&f->root, "etc/group", "root:x:0:\nwheel:x:10:root\nusers:x:100:\n");
+        assert_text(&f->root, "etc/subuid", "");
 }
 
 /* A home that another user has too, or one inside it, stays. */
@@ -322,12 +306,12 @@ static void test_shared_home(void **state)
         struct error err = {};
         struct stat st;
 
-        put(f, "etc/passwd", "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n");
+        put(&f->root, "etc/passwd", "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n");
         assert_int_equal(mkdirat(f->root.fd, "root", 0700), 0);
         open_db(f);
         assert_ok(user_apply(&f->db, &gone, &err), &err);
         write_db(f);
-        assert_text(f, "etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+        assert_text(&f->root, "etc/passwd", "root:x:0:0::/root:/bin/sh\n");
         assert_true(root_stat(&f->root, "root", &st));
 }
 
@@ -375,7 +359,7 @@ static void test_refused_users(void **state)
                 journal_done(&f->journal);
         }
         open_db(f);
-        assert_text(f, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
+        assert_text(&f->root, "etc/passwd", "root:x:0:0:root:/root:/bin/bash\n");
 }
 
 static void test_groups(void **state)
@@ -395,9 +379,9 @@ static void test_groups(void **state)
         assert_ok(group_apply(&f->db, &gone, &err), &err);
         assert_int_equal(group_apply(&f->db, &primary, &err), -EBUSY);
         write_db(f);
-        assert_text(f, "etc/group", "root:x:5:\nusers:x:100:\nops:x:700:\n");
-        assert_text(f, "etc/gshadow", "root:*::\nusers:*::\nops:h::\n");
-        assert_text(f, "etc/passwd", "root:x:0:5:root:/root:/bin/bash\n");
+        assert_text(&f->root, "etc/group", "root:x:5:\nusers:x:100:\nops:x:700:\n");
+        assert_text(&f->root, "etc/gshadow", "root:*::\nusers:*::\nops:h::\n");
+        assert_text(&f->root, "etc/passwd", "root:x:0:5:root:/root:/bin/bash\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -5,8 +5,7 @@
 #include <unistd.h>
 
 #include "journal.h"
-#include "strv.h"
-#include "test.h"
+#include "root-test.h"
 
 static const char result[] = "/etc/result";
 
@@ -18,10 +17,8 @@ struct fixture {
 static int setup(void **state)
 {
         struct fixture *f = calloc(1, sizeof(*f));
-        struct error err = {};
 
-        f->top = test_mkdir();
-        assert_ok(root_open(&f->root, f->top, &err), &err);
+        f->top = root_make(NULL, &f->root);
         assert_int_equal(mkdirat(f->root.fd, "etc", 0755), 0);
         *state = f;
         return 0;
@@ -31,33 +28,9 @@ static int teardown(void **state)
 {
         struct fixture *f = *state;
 
-        root_done(&f->root);
-        test_rmdir(f->top);
+        root_drop(&f->root, f->top);
         free(f);
         return 0;
-}
-
-static void put(struct fixture *f, const char *path, const char *text)
-{
-        struct error err = {};
-
-        assert_ok(file_write(f->root.fd, path, text, strlen(text), 0644, &err), &err);
-}
-
-static void assert_text(struct fixture *f, const char *path, const char *want)
-{
-        _cleanup_free_ char *text = NULL;
-        struct error err = {};
-
-        assert_ok(file_read(f->root.fd, path, 1000, &text, NULL, &err), &err);
-        assert_string_equal(text, want);
-}
-
-static bool there(struct fixture *f, const char *path)
-{
-        struct stat st;
-
-        return root_stat(&f->root, path, &st);
 }
 
 static enum journal_state open_journal(struct fixture *f, struct journal *j)
@@ -111,30 +84,30 @@ static void test_paths(void **state)
         struct error err = {};
         struct stat st;
 
-        put(f, "kept", "abc");
-        put(f, "replaced", "old");
-        put(f, " odd\nname\xff", "abc");
+        put(&f->root, "kept", "abc");
+        put(&f->root, "replaced", "old");
+        put(&f->root, " odd\nname\xff", "abc");
         begin(f, note_paths);
-        put(f, "new", "x");
+        put(&f->root, "new", "x");
         assert_ok(path_mkdirs(f->root.fd, "deep/in/there", 0700, &err), &err);
-        put(f, "deep/in/there/file", "x");
+        put(&f->root, "deep/in/there/file", "x");
         assert_int_equal(unlinkat(f->root.fd, "kept", 0), 0);
-        put(f, "kept", "abcdef");
-        put(f, " odd\nname\xff", "abcdef");
+        put(&f->root, "kept", "abcdef");
+        put(&f->root, " odd\nname\xff", "abcdef");
         assert_int_equal(fchmodat(f->root.fd, "kept", 04711, 0), 0);
-        put(f, "replaced", "quite new");
-        put(f, ".replaced.0badcafe", "half");
-        put(f, ".new.0badcafe", "half");
+        put(&f->root, "replaced", "quite new");
+        put(&f->root, ".replaced.0badcafe", "half");
+        put(&f->root, ".new.0badcafe", "half");
         undo(f);
-        assert_false(there(f, "new"));
-        assert_false(there(f, "deep"));
-        assert_false(there(f, ".new.0badcafe"));
-        assert_false(there(f, ".replaced.0badcafe"));
-        assert_text(f, "kept", "abc");
-        assert_text(f, " odd\nname\xff", "abc");
+        assert_false(is_there(&f->root, "new"));
+        assert_false(is_there(&f->root, "deep"));
+        assert_false(is_there(&f->root, ".new.0badcafe"));
+        assert_false(is_there(&f->root, ".replaced.0badcafe"));
+        assert_text(&f->root, "kept", "abc");
+        assert_text(&f->root, " odd\nname\xff", "abc");
         assert_true(root_stat(&f->root, "kept", &st));
         assert_int_equal(st.st_mode & 07777, 0644);
-        assert_text(f, "replaced", "quite new");
+        assert_text(&f->root, "replaced", "quite new");
 }
 
 static void note_below(struct journal *j, struct error *err)
@@ -184,22 +157,22 @@ static void test_texts(void **state)
         struct fixture *f = *state;
         struct stat st;
 
-        put(f, "etc/passwd", "root:x:0:0\xe4\n\nn 5 0 0 0 etc\n");
-        put(f, "etc/shadow", "root:*\n");
-        put(f, "etc/empty", "");
+        put(&f->root, "etc/passwd", "root:x:0:0\xe4\n\nn 5 0 0 0 etc\n");
+        put(&f->root, "etc/shadow", "root:*\n");
+        put(&f->root, "etc/empty", "");
         assert_int_equal(fchmodat(f->root.fd, "etc/shadow", 0640, 0), 0);
         begin(f, note_texts);
-        put(f, "etc/passwd", "");
+        put(&f->root, "etc/passwd", "");
         assert_int_equal(unlinkat(f->root.fd, "etc/shadow", 0), 0);
-        put(f, "etc/empty", "x");
-        put(f, "etc/subuid", "x");
+        put(&f->root, "etc/empty", "x");
+        put(&f->root, "etc/subuid", "x");
         undo(f);
-        assert_text(f, "etc/passwd", "root:x:0:0\xe4\n\nn 5 0 0 0 etc\n");
-        assert_text(f, "etc/shadow", "root:*\n");
-        assert_text(f, "etc/empty", "");
+        assert_text(&f->root, "etc/passwd", "root:x:0:0\xe4\n\nn 5 0 0 0 etc\n");
+        assert_text(&f->root, "etc/shadow", "root:*\n");
+        assert_text(&f->root, "etc/empty", "");
         assert_true(root_stat(&f->root, "etc/shadow", &st));
         assert_int_equal(st.st_mode & 07777, 0640);
-        assert_false(there(f, "etc/subuid"));
+        assert_false(is_there(&f->root, "etc/subuid"));
 }
 
 static void note_move(struct journal *j, struct error *err)
@@ -215,13 +188,13 @@ static void test_moves(void **state)
         struct error err = {};
 
         assert_ok(path_mkdirs(f->root.fd, "home/core", 0755, &err), &err);
-        put(f, "home/core/precious", "x");
+        put(&f->root, "home/core/precious", "x");
         begin(f, note_move);
         assert_ok(path_mkdirs(f->root.fd, "srv/homes", 0755, &err), &err);
         assert_int_equal(renameat(f->root.fd, "home/core", f->root.fd, "srv/homes/core"), 0);
         undo(f);
-        assert_text(f, "home/core/precious", "x");
-        assert_false(there(f, "srv"));
+        assert_text(&f->root, "home/core/precious", "x");
+        assert_false(is_there(&f->root, "srv"));
 }
 
 static void note_nothing(struct journal *j _unused_, struct error *err _unused_)
@@ -259,7 +232,7 @@ static void test_finished(void **state)
         struct journal j;
 
         begin(f, note_nothing);
-        put(f, "etc/result", "{}");
+        put(&f->root, "etc/result", "{}");
         assert_int_equal(open_journal(f, &j), JOURNAL_FINISHED);
         journal_done(&j);
         assert_int_equal(unlinkat(f->root.fd, "etc/.ignition-journal", 0), 0);
@@ -267,7 +240,7 @@ static void test_finished(void **state)
         begin(f, note_nothing);
         assert_int_equal(open_journal(f, &j), JOURNAL_INTERRUPTED);
         journal_done(&j);
-        put(f, "etc/result", "{\"previous\":{}}");
+        put(&f->root, "etc/result", "{\"previous\":{}}");
         assert_int_equal(open_journal(f, &j), JOURNAL_FINISHED);
         journal_done(&j);
 }
@@ -288,7 +261,7 @@ static void test_damage(void **state)
         struct error err = {};
         size_t size, refused = 0;
 
-        put(f, "etc/passwd", "root:x:0:0\n");
+        put(&f->root, "etc/passwd", "root:x:0:0\n");
         begin(f, note_all);
         assert_ok(file_read(f->root.fd, "etc/.ignition-journal", 10000, &text, &size, &err), &err);
         for (size_t n = 0; n < size; n++) {
@@ -304,7 +277,7 @@ static void test_damage(void **state)
                 refused += r < 0;
                 assert_true(r == 0 || r == -EINVAL);
                 journal_done(&j);
-                assert_text(f, "etc/passwd", "root:x:0:0\n");
+                assert_text(&f->root, "etc/passwd", "root:x:0:0\n");
         }
         assert_true(refused > size / 2);
 }

@@ -5,9 +5,7 @@
 
 #include <unistd.h>
 
-#include "root.h"
-#include "strv.h"
-#include "test.h"
+#include "root-test.h"
 
 struct fixture {
         char *top; /* "root" and "outside" are in it */
@@ -17,15 +15,10 @@ struct fixture {
 static int setup(void **state)
 {
         struct fixture *f = calloc(1, sizeof(*f));
-        _cleanup_free_ char *path = NULL;
-        struct error err = {};
 
-        f->top = test_mkdir();
-        path = string_format("%s/root", f->top);
-        assert_ok(path_mkdirs(AT_FDCWD, path, 0755, &err), &err);
-        assert_ok(root_open(&f->root, path, &err), &err);
+        f->top = root_make("root", &f->root);
         assert_int_equal(mkdirat(f->root.fd, "../outside", 0755), 0);
-        assert_ok(file_write(f->root.fd, "../outside/secret", "s", 1, 0644, &err), &err);
+        put(&f->root, "../outside/secret", "s");
         *state = f;
         return 0;
 }
@@ -34,8 +27,7 @@ static int teardown(void **state)
 {
         struct fixture *f = *state;
 
-        root_done(&f->root);
-        test_rmdir(f->top);
+        root_drop(&f->root, f->top);
         free(f);
         return 0;
 }
@@ -146,13 +138,6 @@ static void test_parents_are_made(void **state)
         assert_ok(root_sync(&f->root, &err), &err);
 }
 
-static void put(struct fixture *f, const char *path, const char *text, size_t size)
-{
-        struct error err = {};
-
-        assert_ok(file_write(f->root.fd, path, text, size, 0644, &err), &err);
-}
-
 static void test_reading(void **state)
 {
         struct fixture *f = *state;
@@ -161,7 +146,7 @@ static void test_reading(void **state)
 
         assert_ok(root_read(&f->root, "/absent", &text, &err), &err);
         assert_null(text);
-        put(f, "file", "text", 4);
+        put_bytes(&f->root, "file", "text", 4);
         link_to(f, "/file", "link");
         link_to(f, "../outside/secret", "out");
         assert_ok(root_read(&f->root, "/link", &text, &err), &err);
@@ -169,7 +154,7 @@ static void test_reading(void **state)
         free(text);
         assert_ok(root_read(&f->root, "/out", &text, &err), &err);
         assert_null(text);
-        put(f, "nul", "a\0b", 3);
+        put_bytes(&f->root, "nul", "a\0b", 3);
         assert_int_equal(root_read(&f->root, "/nul", &text, &err), -EINVAL);
         assert_int_equal(mkdirat(f->root.fd, "dir", 0755), 0);
         assert_int_equal(root_read(&f->root, "/dir", &text, &err), -EINVAL);
@@ -188,9 +173,9 @@ static void test_sweeping(void **state)
         struct stat st;
 
         for (size_t i = 0; i < ARRAY_SIZE(gone); i++)
-                put(f, gone[i], "", 0);
+                put_bytes(&f->root, gone[i], "", 0);
         for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-                put(f, kept[i], "", 0);
+                put_bytes(&f->root, kept[i], "", 0);
         assert_ok(root_sweep(&f->root, "f", &err), &err);
         assert_ok(root_sweep(&f->root, "no/such/dir", &err), &err);
         for (size_t i = 0; i < ARRAY_SIZE(gone); i++)
