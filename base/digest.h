@@ -26,6 +26,9 @@ void hasher_done(struct hasher *h);
 
 /* One shot; aborts only without OpenSSL, or on a broken one. */
 void sha256_of(const void *data, size_t size, struct sha256 *ret);
+/* The same of `count` pieces of `size` bytes each, one behind the other: quicker than one by one.
+ */
+void sha256_each(const void *data, size_t size, size_t count, struct sha256 *ret);
 /* Digest of size bytes of the file from offset; size UINT64_MAX means to its end. */
 int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret,
               struct error *err) _must_check_;

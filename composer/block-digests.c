@@ -37,11 +37,14 @@ void blocks_hash(const void *data, uint64_t count, struct sha256 *ret)
 {
         const uint8_t *block = data;
 
-        for (uint64_t i = 0; i < count; i++, block += BLOCK_SIZE)
-                if (memory_is_zero(block, BLOCK_SIZE))
-                        ret[i] = zero_block_digest;
+        for (uint64_t i = 0, end; i < count; i = end) {
+                for (end = i; end < count && !memory_is_zero(block + end * BLOCK_SIZE, BLOCK_SIZE);)
+                        end++;
+                if (end > i)
+                        sha256_each(block + i * BLOCK_SIZE, BLOCK_SIZE, end - i, &ret[i]);
                 else
-                        sha256_of(block, BLOCK_SIZE, &ret[i]);
+                        ret[end++] = zero_block_digest;
+        }
 }
 
 void block_digests_set(struct block_digests *b, uint64_t first, const void *data, uint64_t count)

@@ -2,7 +2,7 @@
 
 /* See codec.h. A table of libraries; zstd's frames carry neither checksum nor dictionary id, as the
  * block's digest in the hash tree covers them, and their window is the piece. LZ4HC's own default,
- * level 9, takes twice as long as level 4 and gains 1 %. */
+ * level 9, takes twice as long as level 3 and gains 2 %. */
 
 #include <lz4.h>
 #include <lz4hc.h>
@@ -11,7 +11,7 @@
 
 #include "codec.h"
 
-enum { ZSTD_WINDOW_LOG_MIN = 10, LZ4HC_LEVEL = 4 };
+enum { ZSTD_WINDOW_LOG_MIN = 10, LZ4HC_LEVEL = 3, ZSTD_LEVEL = 2 };
 
 const char *const codec_names[] = {
         [CODEC_NONE] = "none", [CODEC_LZ4] = "lz4", [CODEC_LZ4HC] = "lz4hc",
@@ -65,6 +65,13 @@ static int lz4hc_compress(struct codec *c, const void *data, size_t size, void *
 
 /* ---- zstd ---- */
 
+/* The default level with a larger table and shorter matches, as on pieces of 128 KiB that is a
+ * third less work than level 3 for 0.4 % more. 0: the level's own. */
+static int if_default(int level, int value)
+{
+        return level == ZSTD_LEVEL ? value : 0;
+}
+
 static void *zstd_state(int level, size_t piece_max)
 {
         ZSTD_CCtx *context = ZSTD_createCCtx();
@@ -73,6 +80,8 @@ static void *zstd_state(int level, size_t piece_max)
                 int value;
         } settings[] = {
                 { ZSTD_c_compressionLevel, level },
+                { ZSTD_c_hashLog, if_default(level, 17) },
+                { ZSTD_c_minMatch, if_default(level, 4) },
                 { ZSTD_c_windowLog, MAX(__builtin_ctzl(piece_max), ZSTD_WINDOW_LOG_MIN) },
                 { ZSTD_c_checksumFlag, 0 },
                 { ZSTD_c_dictIDFlag, 0 },
@@ -111,7 +120,7 @@ static const struct codec_ops codecs[_CODEC_MAX] = {
         [CODEC_LZ4] = { 0, 0, 0, LZ4_versionString, "lz4", lz4_state, free, lz4_compress },
         [CODEC_LZ4HC] = { LZ4HC_CLEVEL_MIN, LZ4HC_CLEVEL_MAX, LZ4HC_LEVEL, LZ4_versionString, "lz4",
                           lz4hc_state, free, lz4hc_compress },
-        [CODEC_ZSTD] = { 1, 19, 3, ZSTD_versionString, "zstd", zstd_state, zstd_state_free,
+        [CODEC_ZSTD] = { 1, 19, ZSTD_LEVEL, ZSTD_versionString, "zstd", zstd_state, zstd_state_free,
                          zstd_compress },
 };
 

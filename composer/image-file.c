@@ -156,7 +156,7 @@ int image_file_open(const char *path, struct image_file *ret, struct error *err)
 {
         _cleanup_image_file_ struct image_file f = IMAGE_FILE_NULL;
         uint8_t head[HEAD_SIZE];
-        uint64_t size;
+        uint64_t size = 0;
         int r;
 
         r = open_file(path, &f, &size, head, err);

@@ -22,9 +22,9 @@ OURS = {
     "slipway none + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}"],
     "slipway lz4": [TREE_IMAGE, "{tree}", "{image}", "", "lz4:0:131072"],
     "slipway lz4hc": [TREE_IMAGE, "{tree}", "{image}", "", "lz4hc:0:131072"],
-    "slipway zstd": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:3:131072"],
-    "slipway zstd, 64K": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:3:65536"],
-    "slipway zstd + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}", "zstd:3:131072"],
+    "slipway zstd": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:0:131072"],
+    "slipway zstd, 64K": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:0:65536"],
+    "slipway zstd + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}", "zstd:0:131072"],
 }
 PEERS = {
     "mkfs.erofs": [*MKFS, "{image}", "{tree}"],
