@@ -231,34 +231,15 @@ static int draft_disk(struct run *run, struct draft **ret, struct error *err)
         return 0;
 }
 
-/* What the image takes is known only now: a slot that is too small is reported before anything
- * appears. */
-static int check_slots(struct run *run, struct error *err)
+/* Whether an image of that size, and its hash tree, fit their slots: -ENOSPC. */
+static int check_slots(struct run *run, uint64_t usr_size, struct error *err)
 {
-        struct layout_contents contents = {};
+        struct layout_contents contents = { .usr_size = usr_size,
+                                            .tree_size = verity_tree_size(usr_size) };
 
-        contents.usr_size = run->c->usr_size;
-        contents.tree_size = run->c->tree_size = verity_tree_size(run->c->usr_size);
+        run->c->usr_size = contents.usr_size;
+        run->c->tree_size = contents.tree_size;
         return layout_plan(run->m, &contents, &run->c->layout, err);
-}
-
-/* The image goes into slot A, past the page cache, which has better things to keep. */
-static int write_image(struct run *run, struct erofs_image *image, struct error *err)
-{
-        const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
-        struct content_store store = repo_contents(run->w->repo);
-        _cleanup_close_ int direct = io_reopen_direct(run->disk->fd, err);
-        struct erofs_target target = { direct, slot->start, slot->size, &run->usr_digests };
-        int r;
-
-        if (direct < 0)
-                return direct;
-        r = erofs_image_write(image, &store, &target, run->w->threads, err);
-        if (r < 0)
-                return r;
-        run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
-        run->c->usr_size = erofs_image_size(image);
-        return check_slots(run, err);
 }
 
 /* The places are noted for the commit, unless they follow from the tree. */
@@ -275,6 +256,44 @@ static int lay_like_base(struct run *run, struct erofs_image *image, struct exte
         return run->layout.failed ? error_oom(err) : 0;
 }
 
+/* A slot that is too small is reported before anything is written. Mostly an image fits that gains
+ * nothing by compression; else what it gains is found out first. */
+static int find_room(struct run *run, struct erofs_image *image, struct extent_cache *cache,
+                     struct error *err)
+{
+        struct content_store store = repo_contents(run->w->repo);
+        int r = 0;
+
+        if (run->options->base)
+                r = lay_like_base(run, image, cache, err);
+        else if (check_slots(run, erofs_image_bound(image), err) == -ENOSPC) {
+                r = erofs_image_measure(image, &store, run->w->threads, err);
+                if (r >= 0)
+                        erofs_image_place(image);
+        }
+        return r < 0 ? r : check_slots(run, erofs_image_bound(image), err);
+}
+
+/* The image goes into slot A, past the page cache, which has better things to keep. */
+static int write_image(struct run *run, struct erofs_image *image, struct error *err)
+{
+        const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
+        struct content_store store = repo_contents(run->w->repo);
+        _cleanup_close_ int direct = io_reopen_direct(run->disk->fd, err);
+        struct erofs_target target = { direct, slot->start, slot->size, &run->usr_digests };
+        int r;
+
+        if (direct < 0)
+                return direct;
+        r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE, err);
+        if (r >= 0)
+                r = erofs_image_write(image, &store, &target, run->w->threads, err);
+        if (r < 0)
+                return r;
+        run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
+        return check_slots(run, erofs_image_size(image), err);
+}
+
 /* The disk is as large as it will be. */
 static int step_erofs(struct run *run, struct error *err)
 {
@@ -284,20 +303,17 @@ static int step_erofs(struct run *run, struct error *err)
         struct draft *disk = NULL;
         int r;
 
-        r = draft_disk(run, &disk, err);
-        if (r >= 0)
-                r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store,
-                                            &run->settings, err);
+        r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store, &run->settings,
+                                    err);
         if (r >= 0)
                 r = image_cache_open(run->w->cache_fd, &run->settings, &cache, err);
         if (r >= 0)
                 r = image_new(run->c->merge.tree, &run->root, &run->settings, cache, true, &image,
                               err);
-        if (r >= 0 && run->options->base)
-                r = lay_like_base(run, image, cache, err);
         if (r >= 0)
-                r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE,
-                                       err);
+                r = find_room(run, image, cache, err);
+        if (r >= 0)
+                r = draft_disk(run, &disk, err);
         if (r >= 0)
                 r = write_image(run, image, err);
         return r >= 0 && cache ? extent_cache_finish(cache, err) : r;

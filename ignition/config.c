@@ -197,6 +197,8 @@ static int decode_member(const struct reader *r, json_object *value, const struc
         return 0;
 }
 
+static void record_done(const struct config_record *record, void *object);
+
 /* A null after a value (duplicate key) takes it back. */
 static void clear_member(const struct config_field *f, void *member)
 {
@@ -206,8 +208,11 @@ static void clear_member(const struct config_field *f, void *member)
                                         [TYPE_STRINGS] = sizeof(struct config_strings),
                                         [TYPE_LIST] = sizeof(struct config_list) };
 
-        if (f->type == TYPE_PLAIN || f->type == TYPE_OBJECT)
+        if (f->type == TYPE_OBJECT) {
+                record_done(f->record, member);
+                memset(member, 0, f->record->size);
                 return;
+        }
         if (f->type == TYPE_LIST)
                 list_done(member, f->record);
         if (f->type == TYPE_STRINGS)
@@ -225,7 +230,7 @@ static int decode_object(const struct reader *r, json_object *value,
                 const struct config_field *f = config_field_find(record, key, r->minor);
                 int code;
 
-                if (f && !child)
+                if (f && !child && config_null_clears(f, r->minor))
                         clear_member(f, (char *)object + f->offset);
                 if (!f || !child)
                         continue;

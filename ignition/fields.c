@@ -180,7 +180,8 @@ static const struct config_field custom_fields[] = {
 static const struct config_record custom_record = RECORD(clevis_custom, .fields = custom_fields);
 
 static const struct config_field clevis_fields[] = {
-        NEST(clevis, "custom", 0, TYPE_OBJECT, custom, custom_record, .flags = CONFIG_SECRET),
+        NEST(clevis, "custom", 0, TYPE_OBJECT, custom, custom_record,
+             .flags = CONFIG_SECRET | CONFIG_ABSENT_IN_2),
         NEST(clevis, "tang", 0, TYPE_LIST, tang, tang_record),
         ROW(clevis, "threshold", 0, TYPE_INT, threshold),
         ROW(clevis, "tpm2", 0, TYPE_BOOL, tpm2),
@@ -197,7 +198,7 @@ static const struct config_record cex_record = RECORD(cex, .fields = cex_fields)
 
 static const struct config_field luks_fields[] = {
         NEST(luks, "cex", 5, TYPE_OBJECT, cex, cex_record),
-        NEST(luks, "clevis", 2, TYPE_OBJECT, clevis, clevis_record),
+        NEST(luks, "clevis", 2, TYPE_OBJECT, clevis, clevis_record, .flags = CONFIG_ABSENT_IN_2),
         ROW(luks, "device", 2, TYPE_STRING, device),
         ROW(luks, "discard", 4, TYPE_BOOL, discard),
         NEST(luks, "keyFile", 2, TYPE_OBJECT, key_file, key_file_record),
@@ -367,6 +368,13 @@ static const struct config_field root_fields[] = {
 };
 const struct config_record config_record =
         RECORD(config_root, .fields = root_fields, .validate = validate_root);
+
+bool config_null_clears(const struct config_field *f, unsigned minor)
+{
+        if (f->type == TYPE_OBJECT)
+                return minor <= 2 && (f->flags & CONFIG_ABSENT_IN_2);
+        return f->type != TYPE_PLAIN;
+}
 
 const struct config_field *config_field_find(const struct config_record *record, const char *key,
                                              unsigned minor)

@@ -24,6 +24,7 @@ enum config_field_flags {
         CONFIG_NULL_DELETES = 1 << 5,       /* merging: a child without "value" takes away */
         CONFIG_SECRET = 1 << 3,             /* removed when the machine is provisioned */
         CONFIG_SECRET_URL = 1 << 4,         /* likewise, but a URL has to stay: an empty one */
+        CONFIG_ABSENT_IN_2 = 1 << 6, /* an object that in 3.2 may be absent, not only empty */
 };
 
 struct config_field {
@@ -56,6 +57,9 @@ extern const struct config_record config_record;
 /* The row of version 3.<minor> for a key of a configuration; NULL: unknown there. */
 const struct config_field *config_field_find(const struct config_record *record, const char *key,
                                              unsigned minor);
+
+/* Whether null for a repeated key takes back what stood there before. */
+bool config_null_clears(const struct config_field *f, unsigned minor);
 
 /* Entries with one key twice, over the lists that share a key space. 0 or -ENOMEM. */
 int validate_duplicates(const struct check *c, const struct config_record *record,

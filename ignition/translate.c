@@ -101,7 +101,7 @@ static void translate_object(const struct translation *t, json_object *value,
                 json_object_object_get_ex(into, f->key, &before);
                 if (child)
                         json_object_object_add(into, f->key, translate_member(t, child, before, f));
-                else if (f->type != TYPE_PLAIN && f->type != TYPE_OBJECT)
+                else if (config_null_clears(f, t->minor))
                         json_object_object_del(into, f->key);
         }
 }

@@ -67,12 +67,27 @@ def user(rest):
     return config(b'"passwd":{"users":[{"name":"a",' + rest + b"}]}")
 
 
+def volume(clevis, version):
+    return config(b'"storage":{"luks":[{"name":"a","device":"/dev/a",' + clevis + b"}]}", version)
+
+
+# In 3.2 what a null takes back, later not: the whole object.
+CLEVIS_NULL = {
+    "clevis.custom, then null": b'"clevis":{"custom":{"pin":"tpm2","config":"x"},"custom":null,"tpm2":true}',
+    "clevis.custom, null, empty": b'"clevis":{"custom":{"pin":"tpm2","config":"x"},"custom":null,"custom":{},"tpm2":true}',
+    "clevis, then null": b'"clevis":{"custom":{"pin":"bad"}},"clevis":null',
+    "clevis, null, another": b'"clevis":{"custom":{"pin":"bad"}},"clevis":null,"clevis":{"tpm2":true}',
+    "keyFile, then null": b'"keyFile":{"compression":"bad"},"keyFile":null',
+}
+
+
 def version(text):
     return b'{"ignition":{"version":"' + text + b'"}}'
 
 
 # What Go's decoder takes or refuses, and json-c or a stricter reader would not.
 GO = {
+    **{f"{name}, {v}": volume(text, v.encode()) for name, text in CLEVIS_NULL.items() for v in ("3.2.0", "3.3.0")},
     "version with zeros": version(b"3.03.0"), "signed version": version(b"+3.3.0"), "negative version": version(b"3.3.-0"),
     "empty prerelease": version(b"3.3.0-"), "empty metadata": version(b"3.3.0+"), "both empty": version(b"3.3.0-+"),
     "metadata of a dash": version(b"3.3.0+-"), "metadata": version(b"3.3.0+a"), "prerelease": version(b"3.3.0-a"),

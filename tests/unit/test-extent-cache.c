@@ -313,6 +313,7 @@ static void image_of(const struct tree *tree, const struct place *cached, unsign
 
         if (cached)
                 options.cache = open_cache(cached);
+        options.keep = cached != NULL;
         assert_ok(erofs_image_new(tree->root, &options, &image, &err), &err);
         assert_ok(block_digests_init(ret, erofs_image_bound(image) / BLOCK_SIZE, &err), &err);
         assert_ok(erofs_image_write(image, &store, &target, threads, &err), &err);
