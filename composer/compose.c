@@ -51,8 +51,10 @@ struct run {
         const struct draft *disk, *uki; /* among the drafts */
         struct draft initrd, boot;      /* working files, never published */
         struct image_settings settings; /* complete */
-        struct sha256 base;             /* commit; zeros: none */
-        struct buffer layout;           /* of an image that lies like the base */
+        struct extent_cache *cache;     /* NULL: nothing is compressed */
+        struct erofs_image *image;
+        struct sha256 base;   /* commit; zeros: none */
+        struct buffer layout; /* of an image that lies like the base */
         struct block_digests usr_digests;
         struct known_blocks usr; /* on the disk */
         struct lock lock;
@@ -213,10 +215,60 @@ static int settle_repository(struct run *run, struct error *err)
 
 /* ---- image ---- */
 
-/* The places of the slots are settled now, by the manifest alone. */
-static int plan_slots(struct run *run, struct error *err)
+/* Whether an image of that size, and its hash tree, fit their slots: -ENOSPC. */
+static int check_slots(struct run *run, uint64_t usr_size, struct error *err)
 {
-        return layout_plan(run->m, &(struct layout_contents){}, &run->c->layout, err);
+        struct layout_contents contents = { .usr_size = usr_size,
+                                            .tree_size = verity_tree_size(usr_size) };
+
+        run->c->usr_size = contents.usr_size;
+        run->c->tree_size = contents.tree_size;
+        return layout_plan(run->m, &contents, &run->c->layout, err);
+}
+
+/* The places are noted for the commit, unless they follow from the tree. */
+static int lay_like_base(struct run *run, struct error *err)
+{
+        int r = image_rebase(run->w, run->image, &run->settings, &run->base, run->cache, err);
+
+        if (r < 0)
+                return r;
+        run->c->repacked = r > 0;
+        if (!run->c->repacked)
+                erofs_image_layout(run->image, &run->layout);
+        return run->layout.failed ? error_oom(err) : 0;
+}
+
+/* A slot that is too small is reported before anything is written. Mostly an image fits that gains
+ * nothing by compression; else what it gains is found out first. */
+static int find_room(struct run *run, struct error *err)
+{
+        struct content_store store = repo_contents(run->w->repo);
+        int r = 0;
+
+        if (run->options->base) {
+                r = lay_like_base(run, err);
+        } else if (check_slots(run, erofs_image_bound(run->image), err) == -ENOSPC) {
+                r = erofs_image_measure(run->image, &store, run->w->threads, err);
+                if (r >= 0)
+                        erofs_image_place(run->image);
+        }
+        return r < 0 ? r : check_slots(run, erofs_image_bound(run->image), err);
+}
+
+static int plan_image(struct run *run, struct error *err)
+{
+        struct content_store store = repo_contents(run->w->repo);
+        int r;
+
+        r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store, &run->settings,
+                                    err);
+        if (r >= 0)
+                r = image_cache_open(run->w->cache_fd, &run->settings, &run->cache, err);
+        if (r >= 0)
+                r = image_new(run->c->merge.tree, &run->root, &run->settings, run->cache, true,
+                              &run->image, err);
+        return r < 0 ? r : find_room(run, err);
 }
 
 static int draft_disk(struct run *run, struct draft **ret, struct error *err)
@@ -231,51 +283,8 @@ static int draft_disk(struct run *run, struct draft **ret, struct error *err)
         return 0;
 }
 
-/* Whether an image of that size, and its hash tree, fit their slots: -ENOSPC. */
-static int check_slots(struct run *run, uint64_t usr_size, struct error *err)
-{
-        struct layout_contents contents = { .usr_size = usr_size,
-                                            .tree_size = verity_tree_size(usr_size) };
-
-        run->c->usr_size = contents.usr_size;
-        run->c->tree_size = contents.tree_size;
-        return layout_plan(run->m, &contents, &run->c->layout, err);
-}
-
-/* The places are noted for the commit, unless they follow from the tree. */
-static int lay_like_base(struct run *run, struct erofs_image *image, struct extent_cache *cache,
-                         struct error *err)
-{
-        int r = image_rebase(run->w, image, &run->settings, &run->base, cache, err);
-
-        if (r < 0)
-                return r;
-        run->c->repacked = r > 0;
-        if (!run->c->repacked)
-                erofs_image_layout(image, &run->layout);
-        return run->layout.failed ? error_oom(err) : 0;
-}
-
-/* A slot that is too small is reported before anything is written. Mostly an image fits that gains
- * nothing by compression; else what it gains is found out first. */
-static int find_room(struct run *run, struct erofs_image *image, struct extent_cache *cache,
-                     struct error *err)
-{
-        struct content_store store = repo_contents(run->w->repo);
-        int r = 0;
-
-        if (run->options->base)
-                r = lay_like_base(run, image, cache, err);
-        else if (check_slots(run, erofs_image_bound(image), err) == -ENOSPC) {
-                r = erofs_image_measure(image, &store, run->w->threads, err);
-                if (r >= 0)
-                        erofs_image_place(image);
-        }
-        return r < 0 ? r : check_slots(run, erofs_image_bound(image), err);
-}
-
 /* The image goes into slot A, past the page cache, which has better things to keep. */
-static int write_image(struct run *run, struct erofs_image *image, struct error *err)
+static int write_image(struct run *run, struct error *err)
 {
         const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
         struct content_store store = repo_contents(run->w->repo);
@@ -285,38 +294,25 @@ static int write_image(struct run *run, struct erofs_image *image, struct error 
 
         if (direct < 0)
                 return direct;
-        r = block_digests_init(&run->usr_digests, erofs_image_bound(image) / BLOCK_SIZE, err);
+        r = block_digests_init(&run->usr_digests, erofs_image_bound(run->image) / BLOCK_SIZE, err);
         if (r >= 0)
-                r = erofs_image_write(image, &store, &target, run->w->threads, err);
+                r = erofs_image_write(run->image, &store, &target, run->w->threads, err);
         if (r < 0)
                 return r;
         run->usr = (struct known_blocks){ slot->start, &run->usr_digests };
-        return check_slots(run, erofs_image_size(image), err);
+        return check_slots(run, erofs_image_size(run->image), err);
 }
 
 /* The disk is as large as it will be. */
 static int step_erofs(struct run *run, struct error *err)
 {
-        _cleanup_(extent_cache_free_p) struct extent_cache *cache = NULL;
-        _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
-        struct content_store store = repo_contents(run->w->repo);
         struct draft *disk = NULL;
         int r;
 
-        r = image_settings_complete(&run->m->erofs, run->c->merge.tree, &store, &run->settings,
-                                    err);
+        r = draft_disk(run, &disk, err);
         if (r >= 0)
-                r = image_cache_open(run->w->cache_fd, &run->settings, &cache, err);
-        if (r >= 0)
-                r = image_new(run->c->merge.tree, &run->root, &run->settings, cache, true, &image,
-                              err);
-        if (r >= 0)
-                r = find_room(run, image, cache, err);
-        if (r >= 0)
-                r = draft_disk(run, &disk, err);
-        if (r >= 0)
-                r = write_image(run, image, err);
-        return r >= 0 && cache ? extent_cache_finish(cache, err) : r;
+                r = write_image(run, err);
+        return r >= 0 && run->cache ? extent_cache_finish(run->cache, err) : r;
 }
 
 static int step_verity(struct run *run, struct error *err)
@@ -692,7 +688,7 @@ static int run_steps(struct run *run, struct error *err)
 
         for (int step = 0; step <= (int)run->options->until; step++) {
                 if (step == STEP_EROFS) {
-                        r = plan_slots(run, err);
+                        r = plan_image(run, err);
                         if (r >= 0)
                                 r = parallel_for(2, 2, image_or_initrd, run, err);
                         step = STEP_INITRD;
@@ -711,6 +707,8 @@ static void run_done(struct run *run)
                 draft_done(&run->drafts[i]);
         drop_working_files(run);
         block_digests_done(&run->usr_digests);
+        erofs_image_free(run->image);
+        extent_cache_free(run->cache);
         image_settings_done(&run->settings);
         buffer_done(&run->layout);
         package_trees_done(&run->trees);

@@ -49,7 +49,7 @@ def build(scratch):
     manifest = place / "layers/images/container-host.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {
         "erofs": {"compression": "lz4hc"}, "outputs": ["raw"]}))
-    return slipway.build(place, scratch / "image", slipway.work_dir() / "cache")
+    return slipway.build(place, scratch / "built", slipway.work_dir() / "cache")
 
 
 def main():
