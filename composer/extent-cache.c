@@ -333,12 +333,16 @@ int extent_cache_add(struct extent_cache *c, const struct extent *e, struct erro
         return c->index.failed ? error_oom(err) : 0;
 }
 
-/* What is damaged goes, and what the new pack has gathered. */
-static void drop_packs(const struct extent_cache *c, bool all)
+/* What is damaged goes, and what the new pack has gathered; not the new one, which may have the
+ * name of one that was the same. */
+static void drop_packs(const struct extent_cache *c, bool all, const char *except)
 {
-        for (size_t i = 0; i < c->n_packs; i++)
-                if (all || c->packs[i].damaged)
-                        (void)!unlinkat(c->directory, c->packs[i].name, 0);
+        for (size_t i = 0; i < c->n_packs; i++) {
+                const struct pack *p = &c->packs[i];
+
+                if ((all || p->damaged) && !(except && streq(p->name, except)))
+                        (void)!unlinkat(c->directory, p->name, 0);
+        }
 }
 
 /* Writes the index and settles the pack's name. */
@@ -363,17 +367,20 @@ static int write_index(struct extent_cache *c, struct error *err)
 
 int extent_cache_finish(struct extent_cache *c, struct error *err)
 {
-        int r = 0;
+        _cleanup_free_ char *name = NULL;
+        int r;
 
-        if (c->draft.fd >= 0 && c->index.size > 0) {
-                r = write_index(c, err);
-                if (r >= 0)
-                        r = draft_name(&c->draft, err);
-                if (r < 0)
-                        return error_prefix(err, r, "cache of compressed contents");
-                drop_packs(c, c->gather);
-        } else {
-                drop_packs(c, false);
+        if (c->draft.fd < 0 || c->index.size == 0) {
+                drop_packs(c, false, NULL);
+                return 0;
         }
+        r = write_index(c, err);
+        if (r >= 0) {
+                name = strdup(c->draft.name);
+                r = name ? draft_name(&c->draft, err) : error_oom(err);
+        }
+        if (r < 0)
+                return error_prefix(err, r, "cache of compressed contents");
+        drop_packs(c, c->gather, name);
         return 0;
 }

@@ -263,6 +263,22 @@ static void test_gathers(void **state)
         extent_cache_free(c);
 }
 
+/* The gathered pack is the same as one of those that it takes the place of. */
+static void test_gathers_same(void **state)
+{
+        const struct place *p = *state;
+        struct extent_cache *c;
+
+        keep_pack(p, 0, 20);
+        for (unsigned i = 0; i < PACKS_MAX; i++)
+                keep_pack(p, 100 + i, 1);
+        keep_pack(p, 0, 20);
+        assert_int_equal(packs(p, NULL, 0), 1);
+        c = open_cache(p);
+        assert_true(is_kept(c, 19));
+        extent_cache_free(c);
+}
+
 /* ---- images ---- */
 
 /* Contents by object: the number of a file is in its object's first bytes. */
@@ -373,7 +389,7 @@ int main(void)
                 CACHE_TEST(test_kept),           CACHE_TEST(test_parameters),
                 CACHE_TEST(test_unfinished),     CACHE_TEST(test_damaged_index),
                 CACHE_TEST(test_damaged_blocks), CACHE_TEST(test_gathers),
-                CACHE_TEST(test_images),
+                CACHE_TEST(test_gathers_same),   CACHE_TEST(test_images),
         };
 
         return test_run(tests);
