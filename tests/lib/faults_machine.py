@@ -4,10 +4,12 @@ import contextlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
 
+import slipway
 from faults import (ONE_BUILD_AT_A_TIME, digests, fault, forget, fsck, leftovers, listing, need,
                     recovers, refused, sound)
 from tiny import MIB, make_deb, noise
@@ -299,6 +301,35 @@ def kill_at_calls(tiny):
     return f"{killed} killed; " + ", ".join(f"{c} {n}" for c, n in counts.items() if n)
 
 
+# What an ailing disk refuses: in the repository, the cache and the output.
+DISK_CALLS = ("pwrite64", "pread64", "fsync", "fdatasync", "syncfs", "ftruncate", "renameat")
+
+
+@fault("EIO: at reads, writes and syncs: told, nothing half-written, the next build good")
+def errors_at_calls(tiny):
+    wanted, _ = reference(tiny)
+    log = tiny.path / "trace"
+    forget(tiny)
+    done = tiny.try_build("--threads", "1", wrapper=[
+        "strace", "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-e", "trace=" + ",".join(DISK_CALLS)])
+    need(done.returncode == 0, done.stderr)
+    failed = 0
+    for call in DISK_CALLS:
+        count = len(re.findall(rf"^\d+ +{call}\(", log.read_text(), re.M))
+        for number in range(1, count + 1, max(count // (3 if slipway.QUICK else 12), 1)):
+            forget(tiny)
+            done = tiny.try_build("--threads", "1", wrapper=[
+                "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                f"inject={call}:error=EIO:when={number}"])
+            complete_or_absent(tiny)
+            if done.returncode != 0:
+                failed += 1
+                need(len(done.stderr.splitlines()) == 1, f"not one message: {done.stderr!r}")
+                good_again(tiny, wanted)
+    need(failed >= 8, f"only {failed} builds failed")
+    return f"{failed} failed"
+
+
 @fault("SIGKILL: while a changed image is published over an old one")
 def kill_at_publish(tiny):
     tiny.build()
@@ -461,6 +492,24 @@ def damaged_receipt(tiny):
     (tiny.output / ".slipway-receipt").write_text("{")
     need(not tiny.build()["unchanged"], "believed a damaged receipt")
     sound(tiny)
+
+
+@fault("damaged contents in the cache, anywhere: compressed again, same bytes")
+def damaged_contents(tiny):
+    tiny.add(make_deb("hello", "2.0", {"usr/bin/hello": b"a line that compresses\n" * 20000 + noise(MIB)}))
+    wanted = tiny.build() and tiny.report()["rootHash"]
+    pack, = (tiny.cache / "derived").glob("extents.*")
+    whole = pack.read_bytes()
+    damages = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:]
+               for at in (10, len(whole) // 2, len(whole) - 100, len(whole) - 5)] + [whole[:-30], whole[:4096], b""]
+    for damaged in damages:
+        pack.write_bytes(damaged)
+        shutil.rmtree(tiny.output)
+        need(tiny.build() and tiny.report()["rootHash"] == wanted, "other bytes")
+        left = list((tiny.cache / "derived").glob("extents.*"))
+        need(damaged not in [p.read_bytes() for p in left], "the damage stayed")
+        for path in left:
+            path.unlink()
 
 
 @fault("an artifact changed behind our back: built again")
