@@ -22,6 +22,9 @@ enum {
         PE32_PLUS = 0x20b,
         DIRECTORY_SECURITY = 4, /* where Authenticode signatures are */
         DIRECTORIES_MAX = 16,
+        /* Where large sections begin in the file, so that a kernel has the blocks here that it has
+         * in an image, and an update fetches them once. */
+        FILE_BLOCK = 4096,
         /* Sections are addressed by 32 bits; half of that leaves no overflow anywhere. */
         IMAGE_SIZE_MAX = 0x7fffffff,
 };
@@ -214,9 +217,11 @@ static int place(const struct uki_section *sections, size_t n_sections, size_t s
                         return error_set(err, -EINVAL, "Section %s: bad name, or there already",
                                          in->name);
                 address = ROUND_UP(address, pe->section_alignment);
-                at = ROUND_UP(at, pe->file_alignment);
+                at = ROUND_UP(at, in->size < FILE_BLOCK
+                                          ? pe->file_alignment
+                                          : MAX(pe->file_alignment, (uint32_t)FILE_BLOCK));
                 if (in->size > IMAGE_SIZE_MAX || address + in->size > IMAGE_SIZE_MAX ||
-                    at + in->size > IMAGE_SIZE_MAX - pe->file_alignment)
+                    at + in->size > IMAGE_SIZE_MAX - MAX(pe->file_alignment, (uint32_t)FILE_BLOCK))
                         return error_set(err, -EFBIG, "Section %s: the image exceeds 2 GiB",
                                          in->name);
                 strcpy(s->name, in->name);

@@ -93,6 +93,31 @@ static void test_golden(void **state _unused_)
         assert_golden("uki-sections.txt", text.data);
 }
 
+/* What is large begins at a block of the file, what is small where it comes. */
+static void test_blocks(void **state _unused_)
+{
+        static const char large[9000] = "large";
+        const struct uki_section sections[] = {
+                { ".a", "a", 1 },
+                { ".b", large, sizeof(large) },
+                { ".c", "c", 1 },
+                { ".d", large, 4096 },
+        };
+        _cleanup_free_ char *stub = NULL, *image = NULL;
+        size_t size, stub_size;
+        struct error err = {};
+        struct pe pe;
+
+        stub = load("stub-minimal.efi", &stub_size);
+        assert_int_equal(pe_append(stub, stub_size, sections, 4, &image, &size, &err), 0);
+        assert_int_equal(pe_read(image, size, &pe, &err), 0);
+        assert_int_equal(pe_find(&pe, ".b")->offset % 4096, 0);
+        assert_int_equal(pe_find(&pe, ".d")->offset % 4096, 0);
+        assert_int_equal(pe_find(&pe, ".c")->offset,
+                         pe_find(&pe, ".b")->offset + pe_find(&pe, ".b")->file_size);
+        assert_memory_equal(image + pe_find(&pe, ".b")->offset, large, sizeof(large));
+}
+
 static void test_refused(void **state _unused_)
 {
         const struct uki_section twice[] = { { ".x", "1", 1 }, { ".x", "2", 1 } };
@@ -121,6 +146,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_files),
                 cmocka_unit_test(test_golden),
+                cmocka_unit_test(test_blocks),
                 cmocka_unit_test(test_refused),
         };
 
