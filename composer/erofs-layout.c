@@ -90,6 +90,13 @@ static int refuse(struct decoder *d, const char *why)
         return error_set(d->err, -EBADMSG, "layout: %s", why);
 }
 
+static int claim(struct decoder *d, struct space *s, uint64_t start, uint64_t size)
+{
+        int r = space_claim(s, start, size, d->err);
+
+        return r == -EEXIST ? refuse(d, "two things lie in one place") : r;
+}
+
 static int get_number(struct decoder *d, uint64_t max, uint64_t *ret)
 {
         uint64_t number = 0;
@@ -140,7 +147,7 @@ static int get_contents(struct decoder *d, struct erofs_item *item, struct expec
         if (saved > 0)
                 item->layout = EROFS_COMPRESSED_COMPACT;
         e->block = block + item->blocks;
-        return error_prefix(d->err, space_claim(&d->blocks, block, item->blocks, d->err), "layout");
+        return claim(d, &d->blocks, block, item->blocks);
 }
 
 static int get_zone_blocks(struct decoder *d, struct erofs_item *item, struct expected *e)
@@ -152,10 +159,7 @@ static int get_zone_blocks(struct decoder *d, struct erofs_item *item, struct ex
                 return r;
         item->block = (uint32_t)block;
         e->zone_block = block + blocks;
-        return error_prefix(d->err,
-                            space_claim(&d->slots, block * EROFS_BLOCK_SLOTS,
-                                        blocks * EROFS_BLOCK_SLOTS, d->err),
-                            "layout");
+        return claim(d, &d->slots, block * EROFS_BLOCK_SLOTS, blocks * EROFS_BLOCK_SLOTS);
 }
 
 static int get_inode(struct decoder *d, struct erofs_item *item, uint64_t slot)
@@ -165,8 +169,7 @@ static int get_inode(struct decoder *d, struct erofs_item *item, uint64_t slot)
         item->position = slot * EROFS_SLOT_SIZE;
         if (size <= EROFS_BLOCK_SIZE && item->position % EROFS_BLOCK_SIZE + size > EROFS_BLOCK_SIZE)
                 return refuse(d, "an inode crosses a block");
-        return error_prefix(d->err, space_claim(&d->slots, slot, erofs_item_slots(item), d->err),
-                            "layout");
+        return claim(d, &d->slots, slot, erofs_item_slots(item));
 }
 
 static int get_item(struct decoder *d, struct erofs_item *item, struct expected *e)
@@ -199,11 +202,11 @@ static int get_head(struct decoder *d, struct erofs_image *image)
         if (r >= 0)
                 r = space_init(&d->slots, image->zone_blocks * EROFS_BLOCK_SLOTS, d->err);
         if (r >= 0)
-                r = space_claim(&d->blocks, 0, 1, d->err);
+                r = claim(d, &d->blocks, 0, 1);
         if (r >= 0)
-                r = space_claim(&d->slots, 0, 1, d->err);
+                r = claim(d, &d->slots, 0, 1);
         if (r >= 0)
-                r = space_claim(&d->blocks, image->zone_block, image->zone_blocks, d->err);
+                r = claim(d, &d->blocks, image->zone_block, image->zone_blocks);
         return r;
 }
 

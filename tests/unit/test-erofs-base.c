@@ -5,6 +5,7 @@
  */
 
 #include "erofs-test.h"
+#include "layout-tree.h"
 
 enum { TREES = 60, GENERATIONS = 4, DAMAGES = 40 };
 
@@ -368,13 +369,42 @@ static void test_repacks(void **state _unused_)
         munmap((void *)plain_data, plain_size);
 }
 
+/* The corpus of records: those that should fail are refused, each with its reason. */
+static void test_corpus(void **state _unused_)
+{
+        static const struct {
+                const char *name, *message;
+        } records[] = {
+                { "good", NULL },
+                { "should-fail-number", "a number is too long" },
+                { "should-fail-overlap", "two things lie in one place" },
+                { "should-fail-short", "it ends early" },
+        };
+        _cleanup_tree_ struct tree *tree = layout_tree();
+
+        for (size_t i = 0; i < ARRAY_SIZE(records); i++) {
+                _cleanup_(erofs_image_free_p) struct erofs_image *image = NULL;
+                _cleanup_free_ char *path = NULL, *data = NULL;
+                struct error err = {};
+                size_t size;
+                int r;
+
+                assert_true(asprintf(&path, TEST_DATA_DIR "/layout/%s", records[i].name) > 0);
+                assert_ok(file_read(AT_FDCWD, path, 1 << 20, &data, &size, &err), &err);
+                assert_ok(erofs_image_new(tree->root, &layout_options, &image, &err), &err);
+                r = erofs_image_apply(image, data, size, &err);
+                assert_int_equal(r, records[i].message ? -EBADMSG : 0);
+                if (records[i].message)
+                        assert_non_null(strstr(err.message, records[i].message));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_same),
-                cmocka_unit_test(test_generations),
-                cmocka_unit_test(test_stays),
-                cmocka_unit_test(test_repacks),
+                cmocka_unit_test(test_same),   cmocka_unit_test(test_generations),
+                cmocka_unit_test(test_stays),  cmocka_unit_test(test_repacks),
+                cmocka_unit_test(test_corpus),
         };
 
         return test_run(tests);
