@@ -17,7 +17,7 @@ static inline void layout_add_file(struct tree *tree, unsigned number, size_t si
 {
         static char content[LAYOUT_FILE_SIZE];
         char path[32];
-        int r;
+        int r _unused_;
 
         for (size_t i = 0; i < size; i++)
                 content[i] = (char)(i % 7 == 0 ? i * number : i / 900);
@@ -30,7 +30,7 @@ static inline void layout_add_file(struct tree *tree, unsigned number, size_t si
 static inline struct tree *layout_tree(void)
 {
         struct tree *tree;
-        int r = tree_new(&tree, NULL);
+        int r _unused_ = tree_new(&tree, NULL);
 
         assert(r == 0);
         for (unsigned i = 0; i < LAYOUT_NAMES; i++) {
