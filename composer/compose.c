@@ -5,8 +5,8 @@
  * UKI → disk. The commit object, whose metadata carries root hash and sizes, is sealed when these
  * are known.
  *
- * The image is written into its slot of the disk and never read again: the digests of its blocks,
- * noted on the way, serve the hash tree and the disk's digest.
+ * The image is written into its slot of the disk, and read again only for another format of the
+ * disk: the digests of its blocks, noted on the way, serve the hash tree and the disk's digest.
  * What stays in the output directory (disk, UKI, report) is a draft until the last step, and is
  * published together.
  */

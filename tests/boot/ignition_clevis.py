@@ -125,15 +125,8 @@ def main():
         impostor = {"luks": [volume("other", "/dev/ubdd", clevis={"tang": [{**asked, "thumbprint": known}]})]}
         for name, storage in (("config", config), ("impostor", impostor)):
             (directory / name).write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": storage}))
-        script = directory / "script"
-        script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION, tangd=TANGD, asked=ASKED, known=KNOWN, **devices))
-        disks = [directory / name for name in "abcd"]
-        for disk in disks:
-            with open(disk, "wb") as file:
-                file.truncate(64 << 20)
-        status, said = uml.run(["sh", script], disks, MODULES, "512M", 500)
-        if status != 0 or "PROVED" not in said:
-            raise SystemExit(f"exit status {status}\n{said}")
+        script = SCRIPT.format(dir=directory, ignition=slipway.IGNITION, tangd=TANGD, asked=ASKED, known=KNOWN, **devices)
+        uml.prove(script, directory, "abcd", 64 << 20, MODULES, 500)
         print("volumes bound to tang servers are opened by clevis with as many servers as the configuration says, not with fewer")
     finally:
         shutil.rmtree(directory, ignore_errors=True)

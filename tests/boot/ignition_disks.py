@@ -73,15 +73,7 @@ def main():
         (directory / "config").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": STORAGE}))
         (directory / "stacked").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": {
             "disks": [{"device": "/dev/ubdb", "wipeTable": True}]}}))
-        script = directory / "script"
-        script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION))
-        disks = [directory / "a", directory / "b"]
-        for disk in disks:
-            with open(disk, "wb") as file:
-                file.truncate(128 << 20)
-        status, said = uml.run(["sh", script], disks, MODULES, "512M", 300)
-        if status != 0 or "PROVED" not in said:
-            raise SystemExit(f"exit status {status}\n{said}")
+        uml.prove(SCRIPT.format(dir=directory, ignition=slipway.IGNITION), directory, "ab", 128 << 20, MODULES, 300)
         print("arrays and encrypted volumes are made, made again after a cut, and left alone when finished")
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -91,15 +91,8 @@ def main():
     try:
         for name, storage in (("first", FIRST), ("grown", GROWN), ("wiped", WIPED)):
             (directory / name).write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": storage}))
-        script = directory / "script"
-        script.write_text(SCRIPT.format(dir=directory, ignition=slipway.IGNITION, path=PATH, array=ARRAY, volume=VOLUME))
-        disks = [directory / name for name in "abcd"]
-        for disk in disks:
-            with open(disk, "wb") as file:
-                file.truncate(128 << 20)
-        status, said = uml.run(["sh", script], disks, MODULES, "512M", 300)
-        if status != 0 or "PROVED" not in said:
-            raise SystemExit(f"exit status {status}\n{said}")
+        script = SCRIPT.format(dir=directory, ignition=slipway.IGNITION, path=PATH, array=ARRAY, volume=VOLUME)
+        uml.prove(script, directory, "abcd", 128 << 20, MODULES, 300)
         print("device-mapper and md devices are partitioned, changed only when unused, and what is on them is found by others")
     finally:
         shutil.rmtree(directory, ignore_errors=True)

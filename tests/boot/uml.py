@@ -71,6 +71,18 @@ def run(argv, disks=(), modules=("dm-verity", "erofs"), memory="256M", timeout=4
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def prove(script, directory, disks, size, modules, timeout):
+    """Runs a shell script, with fresh disks of that size in the directory; it must say PROVED and succeed."""
+    path, disks = directory / "script", [directory / name for name in disks]
+    path.write_text(script)
+    for disk in disks:
+        with open(disk, "wb") as file:
+            file.truncate(size)
+    status, said = run(["sh", path], disks, modules, "512M", timeout)
+    if status != 0 or "PROVED" not in said:
+        raise SystemExit(f"exit status {status}\n{said}")
+
+
 def start(init, scratch, disks, memory, timeout):
     """Runs the guest until it powers off; what its console said."""
     command = ["linux", f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}",
