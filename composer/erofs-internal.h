@@ -124,7 +124,8 @@ int erofs_kept_add(const struct erofs_image *image, const struct block_digests *
 
 /* ---- metadata ---- */
 
-/* Bytes of the map of a compressed file, which follows its inode and xattrs, with what aligns it. */
+/* Bytes of the map of a compressed file, which follows its inode and xattrs, with what aligns it.
+ */
 uint64_t erofs_map_size(const struct erofs_item *item);
 /* Writes the map of a compressed file, with what aligns it, to `map` (zeros), the address behind
  * inode and xattrs. */
