@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The boot entries on the ESP (EFI/Linux), and what systemd-boot will do with them: pure functions on
+ * a list of names, which the agent and the proof of power cuts share. */
+
+#include "boot-entry.h"
+
+enum { ENTRIES_MAX = 32 };
+
+struct entries {
+        struct boot_entry items[ENTRIES_MAX];
+        size_t count;
+};
+
+/* Reads the directory; names that are not ours are passed over. */
+int entries_load(int dir_fd, struct entries *ret, struct error *err) _must_check_;
+/* The one that systemd-boot starts next: bad ones last, else the newest version, then more tries
+ * left. NULL: none. See systemd's src/boot/boot.c, boot_entry_compare(). */
+const struct boot_entry *entries_next(const struct entries *e);
+const struct boot_entry *entries_find(const struct entries *e, const char *version);
+/* As systemd-boot and systemd compare versions (UAPI.10 version format specification). */
+int version_compare(const char *a, const char *b);

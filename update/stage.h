@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Staging: the idle slot and a new UKI become those of a release, block by block. For each block that
+ * the hash tree wants, in this order: it is there already (so an interrupted run goes on where it was
+ * without having noted anything), it is zeros, the running release has it, or it is fetched. Each is
+ * checked before it is written, and nothing that boots is touched.
+ *
+ * Images are worked through in windows, so memory does not grow with them. */
+
+#include "fetch.h"
+#include "hash-tree.h"
+#include "release.h"
+#include "store.h"
+
+enum { STAGE_WINDOW = 16 * 1024 * 1024, STAGE_GAP_DEFAULT = 16 * 1024 };
+
+/* Blocks that are on this machine: an image (or UKI) and its tree. */
+struct stage_source {
+        int fd; /* borrowed, as the tree's */
+        uint64_t offset, size;
+        struct hash_tree tree;
+};
+
+enum stage_object_kind { STAGE_TREE, STAGE_USR, STAGE_UKI, _STAGE_OBJECT_MAX };
+
+struct stage_count {
+        uint64_t blocks, present, zero, reused, missing; /* missing + reused + … = blocks */
+        uint64_t ranges, fetch_bytes; /* with the gaps between ranges that are fetched along */
+};
+
+struct stage {
+        const char *site; /* URL of the site */
+        const struct release *release;
+        struct store *store;
+        struct fetcher *fetcher;
+        const struct stage_source *usr_sources, *uki_sources;
+        size_t n_usr_sources, n_uki_sources;
+        const char *uki_name; /* temporary name in EFI/Linux */
+        uint64_t gap;         /* between missing blocks that is fetched along, bytes */
+        void (*progress)(void *userdata, enum stage_object_kind object, uint64_t done,
+                         uint64_t total);
+        void *userdata;
+        struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in */
+};
+
+/* The dry run: the trees alone are fetched (into memory or a temporary file), nothing is written. */
+int stage_plan(struct stage *s, struct error *err) _must_check_;
+/* Afterwards the slot, its tree and the UKI's temporary file hold the release, synced. */
+int stage_run(struct stage *s, struct error *err) _must_check_;

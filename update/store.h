@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Everything that an update changes on a disk, and the only way to change it: the idle slot's two
+ * partitions, the partition table, and files in the ESP's EFI/Linux. Each call is one event in a
+ * stream of writes and barriers that an observer sees: the proof of power cuts replays every prefix
+ * of it, and every order between barriers that hardware may choose.
+ *
+ * Writes are not ordered but by store_flush() of their target; a file's bytes are durable after
+ * store_file_sync(), its name after store_names_sync(). */
+
+#include "error.h"
+
+enum store_target {
+        STORE_USR,   /* the idle slot's image */
+        STORE_TREE,  /* its hash tree */
+        STORE_TABLE, /* the whole disk: the GPT and its backup */
+        _STORE_TARGET_MAX,
+};
+
+enum store_operation {
+        STORE_WRITE,       /* target, offset, data, size */
+        STORE_FLUSH,       /* target */
+        STORE_FILE_WRITE,  /* name, offset, data, size: creates the file */
+        STORE_FILE_SYNC,   /* name */
+        STORE_FILE_RENAME, /* name → to, over what is there */
+        STORE_FILE_REMOVE, /* name */
+        STORE_NAMES_SYNC,
+};
+
+struct store_event {
+        enum store_operation operation;
+        enum store_target target;
+        uint64_t offset, size;
+        const void *data;
+        const char *name, *to;
+};
+
+/* A range of a device or file; writes outside it are refused (-ERANGE). */
+struct store_range {
+        int fd; /* -1: nothing of this kind is changed */
+        uint64_t offset, size;
+};
+
+struct store {
+        struct store_range targets[_STORE_TARGET_MAX];
+        int entries_fd; /* directory EFI/Linux of the ESP; -1: none */
+        /* Before each change; a failure of its own is the change's. NULL: nobody watches. */
+        int (*observe)(void *userdata, const struct store_event *event, struct error *err);
+        void *userdata;
+};
+
+int store_write(struct store *s, enum store_target target, uint64_t offset, const void *data,
+                uint64_t size, struct error *err) _must_check_;
+int store_flush(struct store *s, enum store_target target, struct error *err) _must_check_;
+int store_read(const struct store *s, enum store_target target, uint64_t offset, void *data,
+               uint64_t size, struct error *err) _must_check_;
+
+/* Files by their name in EFI/Linux. */
+int store_file_write(struct store *s, const char *name, uint64_t offset, const void *data,
+                     uint64_t size, struct error *err) _must_check_;
+int store_file_read(const struct store *s, const char *name, uint64_t offset, void *data,
+                    uint64_t size, size_t *ret_size, struct error *err) _must_check_;
+int store_file_sync(struct store *s, const char *name, struct error *err) _must_check_;
+int store_file_rename(struct store *s, const char *name, const char *to,
+                      struct error *err) _must_check_;
+/* An absent file is fine. */
+int store_file_remove(struct store *s, const char *name, struct error *err) _must_check_;
+int store_names_sync(struct store *s, struct error *err) _must_check_;
+void store_done(struct store *s);
