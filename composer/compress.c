@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See compress.h. zstd cuts its input into jobs of JOB_SIZE whenever it has at least one worker, so
- * always having one makes the bytes independent of how many there are.
- *
- * The level is a choice by measurement, on an initrd of 31.5 MB and one thread: level 3 0.16 s and
- * 11.8 MB, level 5 0.32 s and 11.3 MB, level 6 0.46 s and 11.0 MB, level 9 0.73 s and 10.8 MB; the
- * highest are slow and gain 2 %. Decompression costs the same at every level. */
+/* See compress.h. The level is a choice by measurement, on an initrd of 31.5 MB and one thread:
+ * level 3 0.16 s and 11.8 MB, level 5 0.32 s and 11.3 MB, level 6 0.46 s and 11.0 MB, level 9 0.73
+ * s and 10.8 MB; the highest are slow and gain 2 %. Decompression costs the same at every level. */
 
 #include <lzma.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "compress.h"
-#include "io.h"
-#include "parallel.h"
 
-enum { LEVEL = 6, JOB_SIZE = 8 * 1024 * 1024, WORKERS_MAX = 8 };
+enum { LEVEL = 6 };
 
 #define LZMA_MEMORY_MAX (128 * MIB) /* xz -9 wants 65 MiB */
 
-struct compressor {
-        ZSTD_CCtx *context;
-        int fd;
-        char *out;
-        size_t out_size;
-};
+static void context_free_p(ZSTD_CCtx **c)
+{
+        ZSTD_freeCCtx(*c);
+}
 
 static int zstd_failed(struct error *err, size_t code)
 {
@@ -33,96 +26,29 @@ static int zstd_failed(struct error *err, size_t code)
                          "zstd: %s", ZSTD_getErrorName(code));
 }
 
-static int configure(ZSTD_CCtx *context, unsigned threads, struct error *err)
-{
-        const struct {
-                ZSTD_cParameter parameter;
-                int value;
-        } settings[] = {
-                { ZSTD_c_compressionLevel, LEVEL },
-                { ZSTD_c_checksumFlag, 1 },
-                { ZSTD_c_nbWorkers, (int)MIN(threads ?: parallel_cpus(), (unsigned)WORKERS_MAX) },
-                { ZSTD_c_jobSize, JOB_SIZE },
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-                size_t code =
-                        ZSTD_CCtx_setParameter(context, settings[i].parameter, settings[i].value);
-
-                if (ZSTD_isError(code))
-                        return zstd_failed(err, code);
-        }
-        return 0;
-}
-
 void compressor_parameters(char ret[COMPRESSOR_PARAMETERS_MAX])
 {
-        snprintf(ret, COMPRESSOR_PARAMETERS_MAX, "zstd %s level %d job %d", ZSTD_versionString(),
-                 LEVEL, JOB_SIZE);
+        snprintf(ret, COMPRESSOR_PARAMETERS_MAX, "zstd %s level %d", ZSTD_versionString(), LEVEL);
 }
 
-int compressor_new(int fd, unsigned threads, struct compressor **ret, struct error *err)
+int compress(const void *data, size_t size, char **ret, size_t *ret_size, struct error *err)
 {
-        _cleanup_compressor_ struct compressor *c = calloc(1, sizeof(*c));
-        int r;
+        _cleanup_(context_free_p) ZSTD_CCtx *context = ZSTD_createCCtx();
+        size_t capacity = ZSTD_compressBound(size), code;
+        _cleanup_free_ char *out = malloc(capacity);
 
-        if (!c)
+        if (!context || !out)
                 return error_oom(err);
-        c->fd = fd;
-        c->out_size = ZSTD_CStreamOutSize();
-        c->out = malloc(c->out_size);
-        c->context = ZSTD_createCCtx();
-        if (!c->out || !c->context)
-                return error_oom(err);
-        r = configure(c->context, threads, err);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(c);
+        code = ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL);
+        if (!ZSTD_isError(code))
+                code = ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+        if (!ZSTD_isError(code))
+                code = ZSTD_compress2(context, out, capacity, data, size);
+        if (ZSTD_isError(code))
+                return zstd_failed(err, code);
+        *ret = TAKE_PTR(out);
+        *ret_size = code;
         return 0;
-}
-
-/* Feeds the input; *ret_left is what zstd still has to flush. */
-static int step(struct compressor *c, ZSTD_inBuffer *in, ZSTD_EndDirective directive,
-                size_t *ret_left, struct error *err)
-{
-        ZSTD_outBuffer out = { c->out, c->out_size, 0 };
-        size_t left = ZSTD_compressStream2(c->context, &out, in, directive);
-
-        if (ZSTD_isError(left))
-                return zstd_failed(err, left);
-        *ret_left = left;
-        return io_write(c->fd, c->out, out.pos, err);
-}
-
-int compressor_write(struct compressor *c, const void *data, size_t size, struct error *err)
-{
-        ZSTD_inBuffer in = { data, size, 0 };
-        size_t left;
-        int r = 0;
-
-        while (r >= 0 && in.pos < in.size)
-                r = step(c, &in, ZSTD_e_continue, &left, err);
-        return r;
-}
-
-int compressor_finish(struct compressor *c, struct error *err)
-{
-        ZSTD_inBuffer in = {};
-        size_t left = 1;
-        int r = 0;
-
-        while (r >= 0 && left > 0)
-                r = step(c, &in, ZSTD_e_end, &left, err);
-        return r;
-}
-
-void compressor_free(struct compressor *c)
-{
-        if (!c)
-                return;
-        ZSTD_freeCCtx(c->context);
-        free(c->out);
-        free(c);
 }
 
 const char *compressed_suffix(const char *name)

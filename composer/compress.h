@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Compressed streams of our own (zstd), and files that packages bring compressed (xz, zstd).
- * compress.c is the only file that includes <zstd.h> and <lzma.h>. */
+/* What we compress as a whole (zstd), and files that packages bring compressed (xz, zstd).
+ * compress.c and codec.c, for pieces of an image, are the only files that include <zstd.h>. */
 
 #include "error.h"
 
-struct compressor;
-
-/* zstd, one frame with checksum, to fd. The bytes do not depend on the number of threads (0: one
- * per CPU). */
 /* Library, version and settings as text: equal ones give equal bytes for equal input. */
 enum { COMPRESSOR_PARAMETERS_MAX = 64 };
 void compressor_parameters(char ret[COMPRESSOR_PARAMETERS_MAX]);
-int compressor_new(int fd, unsigned threads, struct compressor **ret,
-                   struct error *err) _must_check_;
-int compressor_write(struct compressor *c, const void *data, size_t size,
-                     struct error *err) _must_check_;
-/* Ends the frame; without it the file is not complete. */
-int compressor_finish(struct compressor *c, struct error *err) _must_check_;
-void compressor_free(struct compressor *c);
-DEFINE_CLEANUP(struct compressor, compressor_free)
-#define _cleanup_compressor_ _cleanup_(compressor_free_p)
+/* One zstd frame with checksum. Caller frees. */
+int compress(const void *data, size_t size, char **ret, size_t *ret_size,
+             struct error *err) _must_check_;
 
 /* The suffix that says how a file is compressed (".xz", ".zst"), or NULL. */
 const char *compressed_suffix(const char *name);

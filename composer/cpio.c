@@ -13,14 +13,15 @@ enum { HEADER_SIZE = 110, ALIGNMENT = 4, CHUNK_SIZE = 128 * 1024 };
 
 struct writer {
         const struct content_store *store;
-        const struct cpio_sink *sink;
+        struct buffer *out;
         uint32_t mtime, next_inode;
         char *chunk;
 };
 
 static int emit(const struct writer *w, const void *data, size_t size, struct error *err)
 {
-        return w->sink->write(w->sink->userdata, data, size, err);
+        buffer_append(w->out, data, size);
+        return w->out->failed ? error_oom(err) : 0;
 }
 
 static int emit_padding(const struct writer *w, uint64_t size, struct error *err)
@@ -92,16 +93,16 @@ static int emit_node(struct writer *w, const struct tree_node *node, struct erro
 }
 
 int cpio_write(const struct tree *tree, const struct content_store *store, uint64_t mtime,
-               const struct cpio_sink *sink, struct error *err)
+               const struct cpio_filter *filter, struct buffer *out, struct error *err)
 {
         _cleanup_free_ char *chunk = malloc(CHUNK_SIZE);
-        struct writer w = { store, sink, (uint32_t)MIN(mtime, (uint64_t)UINT32_MAX), 1, chunk };
+        struct writer w = { store, out, (uint32_t)MIN(mtime, (uint64_t)UINT32_MAX), 1, chunk };
         int r;
 
         if (!chunk)
                 return error_oom(err);
         TREE_FOREACH (node, tree->root) {
-                if (node == tree->root)
+                if (node == tree->root || (filter && !filter->wants(filter->userdata, node)))
                         continue;
                 r = emit_node(&w, node, err);
                 if (r < 0)

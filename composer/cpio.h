@@ -3,16 +3,19 @@
 
 /* A tree as a newc cpio archive, the format of an initramfs. */
 
+#include "strv.h"
 #include "tree.h"
 
-/* Where the archive goes, piece by piece. */
-struct cpio_sink {
-        int (*write)(void *userdata, const void *data, size_t size, struct error *err);
-        void *userdata;
+/* Which nodes an archive gets. */
+struct cpio_filter {
+        bool (*wants)(const void *userdata, const struct tree_node *node);
+        const void *userdata;
 };
 
-/* Writes directories, regular files, symlinks and device nodes in the tree's order (the root itself
- * is left out), all owned by 0:0 with the given mtime. Nodes that share an inode become files of
- * their own. -EFBIG when a file exceeds 4 GiB - 1, which the format cannot say. */
+/* Appends directories, regular files, symlinks and device nodes in the tree's order (the root
+ * itself is left out), all owned by 0:0 with the given mtime. Nodes that share an inode become
+ * files of their own. filter NULL: all. -EFBIG when a file exceeds 4 GiB - 1, which the format
+ * cannot say. */
 int cpio_write(const struct tree *tree, const struct content_store *store, uint64_t mtime,
-               const struct cpio_sink *sink, struct error *err) _must_check_;
+               const struct cpio_filter *filter, struct buffer *out,
+               struct error *err) _must_check_;

@@ -5,6 +5,7 @@
 
 #include "test.h"
 
+#include "block-digests.h"
 #include "compress.h"
 #include "elf-file.h"
 #include "initrd-tree.h"
@@ -12,7 +13,8 @@
 #include "kmodules.h"
 #include "strv.h"
 
-#define LIBRARIES "/usr/lib/x86_64-linux-gnu"
+#define LIBRARIES  "/usr/lib/x86_64-linux-gnu"
+#define ZSTD_MAGIC "\x28\xb5\x2f\xfd"
 
 static const char *const library_dirs[] = { LIBRARIES, "/usr/lib64", NULL };
 
@@ -294,15 +296,100 @@ static void test_build(void **state)
         test_rmdir(directory);
 }
 
+/* Where frames of zstd begin at blocks, and a digest of each up to the next. */
+static size_t frames(const char *data, size_t size, struct sha256 *ret, size_t max)
+{
+        size_t n = 0, start = 0;
+
+        assert_true(size > BLOCK_SIZE && memcmp(data, ZSTD_MAGIC, 4) == 0);
+        for (size_t at = BLOCK_SIZE; at < size; at += BLOCK_SIZE) {
+                if (memcmp(data + at, ZSTD_MAGIC, 4) != 0)
+                        continue;
+                assert_true(n + 1 < max);
+                sha256_of(data + start, at - start, &ret[n++]);
+                start = at;
+        }
+        sha256_of(data + start, size - start, &ret[n++]);
+        return n;
+}
+
+static size_t archive_frames(struct fixture *f, int cache, unsigned threads, struct sha256 *ret,
+                             size_t max)
+{
+        _cleanup_close_ int fd =
+                openat(cache, "initrd", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        _cleanup_free_ char *data = NULL;
+        struct error err = {};
+        size_t size;
+
+        assert_ok(initrd_archive(&f->initrd, cache, 1, threads, fd, &err), &err);
+        assert_ok(file_read(cache, "initrd", 64 * MIB, &data, &size, &err), &err);
+        return frames(data, size, ret, max);
+}
+
+/* A change of one program changes one archive, whatever its size becomes; from the cache or not,
+ * and by any number of threads, the bytes are the same. */
+static void test_archives(void **state)
+{
+        enum { PROGRAMS = 24, FRAMES_MAX = 16, LARGE = 3 * 1024 * 1024 };
+        char *directory = test_mkdir(), *other = test_mkdir(), path[64], *large = malloc(LARGE + 1);
+        int cache = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+            fresh = open(other, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct sha256 before[FRAMES_MAX], again[FRAMES_MAX], after[FRAMES_MAX];
+        struct fixture *f = *state;
+        struct error err = {};
+        size_t n, changed = 0;
+
+        for (size_t i = 0; i < LARGE; i++)
+                large[i] = (char)((i * 2654435761U) >> 24);
+        large[LARGE] = '\0';
+        for (unsigned i = 0; i < PROGRAMS; i++) {
+                snprintf(path, sizeof(path), "/usr/bin/program-%u", i);
+                assert_ok(
+                        tree_put_file(f->initrd.tree, path, large + i, 20000 + i, 0755, NULL, &err),
+                        &err);
+        }
+        assert_ok(
+                tree_put_file(f->initrd.tree, "/usr/lib/large.so", large, LARGE, 0644, NULL, &err),
+                &err);
+        assert_ok(tree_put_file(f->initrd.tree, "/usr/lib/modules/6/a.ko", large, 9, 0644, NULL,
+                                &err),
+                  &err);
+        n = archive_frames(f, cache, 1, before, FRAMES_MAX);
+        assert_int_equal(n, 1 + 1 + 4 + 1); /* skeleton, modules, buckets, large */
+        assert_int_equal(archive_frames(f, cache, 3, again, FRAMES_MAX), n);
+        assert_memory_equal(before, again, n * sizeof(*before));
+        assert_int_equal(archive_frames(f, fresh, 2, again, FRAMES_MAX), n);
+        assert_memory_equal(before, again, n * sizeof(*before));
+        assert_ok(
+                tree_put_file(f->initrd.tree, "/usr/bin/program-3", large, 90000, 0755, NULL, &err),
+                &err);
+        assert_int_equal(archive_frames(f, cache, 2, after, FRAMES_MAX), n);
+        for (size_t i = 0; i < n; i++)
+                changed += memcmp(&before[i], &after[i], sizeof(*before)) != 0;
+        assert_int_equal(changed, 1);
+        free(large);
+        close(cache);
+        close(fresh);
+        test_rmdir(directory);
+        test_rmdir(other);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         const struct CMUnitTest tests[] = {
-                TEST(test_program),       TEST(test_missing_library),
-                TEST(test_library_links), TEST(test_links),
-                TEST(test_loop),          TEST(test_patterns),
-                TEST(test_script),        TEST(test_kernel_version),
-                TEST(test_build),         cmocka_unit_test(test_unknown_module),
+                TEST(test_program),
+                TEST(test_missing_library),
+                TEST(test_library_links),
+                TEST(test_links),
+                TEST(test_loop),
+                TEST(test_patterns),
+                TEST(test_script),
+                TEST(test_kernel_version),
+                TEST(test_build),
+                TEST(test_archives),
+                cmocka_unit_test(test_unknown_module),
         };
 
         return test_run(tests);
