@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The blocks that dm-verity, the composer and the update agent count in, and the place of each level
- * in a hash tree without salt: sha256, 4096/4096, superblock first, then the levels from the root
- * down; the leaf level is the plain list of the sha256 of each block.
- * Format: the kernel's Documentation/admin-guide/device-mapper/verity.rst. */
+/* The blocks that dm-verity, the composer and the update agent count in, and the place of each
+ * level in a hash tree without salt: sha256, 4096/4096, superblock first, then the levels from the
+ * root down; the leaf level is the plain list of the sha256 of each block. Format: the kernel's
+ * Documentation/admin-guide/device-mapper/verity.rst. */
 
 #include "digest.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Ed25519 signatures (RFC 8032) through OpenSSL. Keys are written as libostree writes them: one line
- * of base64, 32 bytes of a public key, 64 of a secret one (the seed, then the public key). */
+/* Ed25519 signatures (RFC 8032) through OpenSSL. Keys are written as libostree writes them: one
+ * line of base64, 32 bytes of a public key, 64 of a secret one (the seed, then the public key). */
 
 #include "error.h"
 
@@ -36,7 +36,8 @@ int ed25519_sign(const struct ed25519_secret *secret, const void *data, size_t s
 int ed25519_verify(const struct ed25519_public *key, const void *data, size_t size,
                    const struct ed25519_signature *signature) _must_check_;
 
-/* Text forms; parsing takes exactly what formatting makes, or -EINVAL. ret has *_TEXT_SIZE bytes. */
+/* Text forms; parsing takes exactly what formatting makes, or -EINVAL. ret has *_TEXT_SIZE bytes.
+ */
 char *ed25519_public_text(const struct ed25519_public *key, char *ret);
 char *ed25519_secret_text(const struct ed25519_secret *secret, char *ret);
 int ed25519_public_parse(const char *text, struct ed25519_public *ret) _must_check_;

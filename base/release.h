@@ -2,8 +2,8 @@
 #pragma once
 
 /* What a machine must know of a release before it fetches a byte of it: one JSON object, which the
- * sealed commit carries as COMMIT_RELEASE, so that the commit's signature covers it. The update site
- * has a copy beside the images, for people. docs/updates.md has an example. */
+ * sealed commit carries as COMMIT_RELEASE, so that the commit's signature covers it. The update
+ * site has a copy beside the images, for people. docs/updates.md has an example. */
 
 #include "json.h"
 #include "digest.h"
@@ -18,20 +18,22 @@ enum {
 
 /* The smallest partitions that take the release, in bytes. */
 struct release_layout {
-        uint64_t usr, usr_verity, esp; /* esp: two UKIs, a third being written, the boot loader, FAT */
+        uint64_t usr, usr_verity,
+                esp; /* esp: two UKIs, a third being written, the boot loader, FAT */
 };
 
 struct release {
         uint64_t format;
-        char *image;         /* manifest's name: IMAGE_ID in os-release */
-        char *version;       /* IMAGE_VERSION; also the boot entry's */
-        char *architecture;  /* "amd64" */
-        uint64_t timestamp;  /* seconds since the epoch; never goes down from release to release */
-        char *kernel;        /* version, for people */
-        struct sha256 root_hash, uki_root_hash;  /* of dm-verity trees: over /usr, over the UKI's blocks */
+        char *image;        /* manifest's name: IMAGE_ID in os-release */
+        char *version;      /* IMAGE_VERSION; also the boot entry's */
+        char *architecture; /* "amd64" */
+        uint64_t timestamp; /* seconds since the epoch; never goes down from release to release */
+        char *kernel;       /* version, for people */
+        struct sha256 root_hash,
+                uki_root_hash; /* of dm-verity trees: over /usr, over the UKI's blocks */
         uint64_t usr_size, tree_size, uki_size; /* bytes; the trees include their superblock */
         struct release_layout layout;
-        char **health;       /* names of its health checks, for people */
+        char **health;        /* names of its health checks, for people */
         char **sysext_levels; /* SYSEXT_LEVEL that extensions may name; may be empty */
 };
 

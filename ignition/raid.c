@@ -11,6 +11,9 @@
 #include "process.h"
 #include "strv.h"
 
+/* Of creating an array, where udev took a member meanwhile. */
+enum { CREATE_ATTEMPTS = 5 };
+
 /* Where the array's node is to be. */
 static char *array_node(const char *name)
 {
@@ -58,7 +61,9 @@ static int remove_link(const struct raid *raid, struct error *err)
         return error_errno(err, "%s", link);
 }
 
-/* Stops the array that holds a member, when it is ours and nobody uses it. */
+/* Stops the array that holds a member, when it is ours and nobody uses it. Where an earlier attempt
+ * was cut off some members have their superblocks already, and udev puts half an array together of
+ * these (mdadm --incremental) whenever it sees one. So its events go first. */
 static int release_member(struct agent *a, const struct raid *raid, const char *device,
                           struct error *err)
 {
@@ -68,6 +73,11 @@ static int release_member(struct agent *a, const struct raid *raid, const char *
         struct error absent;
         int r;
 
+        if (access(device, F_OK) < 0)
+                return 0;
+        r = devices_settle(a, device, err);
+        if (r < 0)
+                return r;
         if (block_open(device, O_RDONLY, &member, &absent) < 0 ||
             !block_holder(member.number, "md", holder))
                 return 0;
@@ -82,13 +92,18 @@ static int release_member(struct agent *a, const struct raid *raid, const char *
         return r < 0 ? r : remove_link(raid, err);
 }
 
-int raid_release(struct agent *a, const struct raid *raid, struct error *err)
+static int release_members(struct agent *a, const struct raid *raid, struct error *err)
 {
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < raid->devices.count; i++)
                 r = release_member(a, raid, raid->devices.items[i], err);
-        return agent_setting(a, raid->at, NULL, r);
+        return r;
+}
+
+int raid_release(struct agent *a, const struct raid *raid, struct error *err)
+{
+        return agent_setting(a, raid->at, NULL, release_members(a, raid, err));
 }
 
 /* ---- making it ---- */
@@ -141,6 +156,38 @@ static int check_node(const struct raid *raid, const char *path, struct error *e
                                    array.node, holder);
 }
 
+static bool is_held(const struct raid *raid)
+{
+        char holder[BLOCK_NODE_MAX];
+        struct error absent;
+
+        for (size_t i = 0; i < raid->devices.count; i++) {
+                _cleanup_block_ struct block member = BLOCK_NULL;
+
+                if (block_open(raid->devices.items[i], O_RDONLY, &member, &absent) >= 0 &&
+                    block_holder(member.number, "md", holder))
+                        return true;
+        }
+        return false;
+}
+
+/* udev may see a member after disks_release() too, as when partitions appear anew: what came of
+ * that is stopped, and mdadm is quicker than the next event, or all is done again. */
+static int make(struct agent *a, const struct raid *raid, struct error *err)
+{
+        int r = -EBUSY;
+
+        for (unsigned attempt = 0; attempt < CREATE_ATTEMPTS; attempt++) {
+                r = release_members(a, raid, err);
+                if (r < 0)
+                        return r;
+                r = run_mdadm(raid, err);
+                if (r >= 0 || !is_held(raid))
+                        return r;
+        }
+        return r;
+}
+
 static int create(struct agent *a, const struct raid *raid, struct error *err)
 {
         _cleanup_free_ char *node = array_node(raid->name);
@@ -149,7 +196,7 @@ static int create(struct agent *a, const struct raid *raid, struct error *err)
 
         if (!node)
                 return error_oom(err);
-        r = run_mdadm(raid, err);
+        r = make(a, raid, err);
         if (r >= 0)
                 r = devices_wait(a, devices, 1, err);
         if (r >= 0)

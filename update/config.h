@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* /etc/slipway/update.json (pristine in /usr/etc): where releases come from and when they are taken. */
+/* /etc/slipway/update.json (pristine in /usr/etc): where releases come from and when they are
+ * taken. */
 
 #include "record.h"
 
@@ -10,15 +11,16 @@
 enum reboot_strategy { REBOOT_OFF, REBOOT_NOW, REBOOT_FLEETLOCK, REBOOT_MARKER };
 
 struct update_window {
-        char **days;            /* "Mon" …; empty: all */
-        char *start;            /* "HH:MM", local time */
+        char **days; /* "Mon" …; empty: all */
+        char *start; /* "HH:MM", local time */
         uint64_t length_minutes;
 };
 
 struct update_config {
         char *site;    /* URL of the update site; NULL: updates are off */
         char *channel; /* "stable" */
-        char **keys;   /* directories with *.ed25519 (public keys); default /usr/lib/slipway/keys.d, /etc/slipway/keys.d */
+        char **keys;   /* directories with *.ed25519 (public keys); default /usr/lib/slipway/keys.d,
+                          /etc/slipway/keys.d */
         char **revoked; /* the same, of keys that no longer count; default …/revoked.d */
         struct update_window window;
         int reboot;          /* enum reboot_strategy */

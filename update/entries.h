@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The boot entries on the ESP (EFI/Linux), and what systemd-boot will do with them: pure functions on
- * a list of names, which the agent and the proof of power cuts share. */
+/* The boot entries on the ESP (EFI/Linux), and what systemd-boot will do with them: pure functions
+ * on a list of names, which the agent and the proof of power cuts share. */
 
 #include "boot-entry.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Ranges of files on a web server (RFC 9110 §14), over several connections, or multiplexed where the
- * server has HTTP/2. fetch.c is the only file of the agent that includes libcurl. http and https
- * only, also where a redirect leads, and never from https to http. */
+/* Ranges of files on a web server (RFC 9110 §14), over several connections, or multiplexed where
+ * the server has HTTP/2. fetch.c is the only file of the agent that includes libcurl. http and
+ * https only, also where a redirect leads, and never from https to http. */
 
 #include "strv.h"
 

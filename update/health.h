@@ -2,10 +2,11 @@
 #pragma once
 
 /* Health checks, which a release must pass before it counts as good: JSON files in
- * /usr/lib/slipway/health.d and /etc/slipway/health.d (one of the same name there replaces it), each
+ * /usr/lib/slipway/health.d and /etc/slipway/health.d (one of the same name there replaces it),
+ * each
  *
- *   { "checks": [ { "name": "registry", "http": { "url": "http://127.0.0.1:5000/v2/" }, "timeout": 30 } ],
- *     "deadline": 300 }
+ *   { "checks": [ { "name": "registry", "http": { "url": "http://127.0.0.1:5000/v2/" }, "timeout":
+ * 30 } ], "deadline": 300 }
  *
  * A check is one of: units (all active), noFailedUnits, http (GET, status), command (argv, exit 0),
  * container (name: is running). Each is tried until it passes; the deadline is for all together. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* /var/lib/slipway/history.jsonl: what happened to releases on this machine, one JSON object a line,
- * oldest first, appended and synced. A torn last line (power cut) is passed over. */
+/* /var/lib/slipway/history.jsonl: what happened to releases on this machine, one JSON object a
+ * line, oldest first, appended and synced. A torn last line (power cut) is passed over. */
 
 #include "digest.h"
 #include "json.h"
@@ -26,11 +26,11 @@ struct history_event {
         int kind;      /* enum history_kind */
         char *version;
         struct sha256 root_hash;
-        uint64_t tries;   /* spent so far */
-        char *boot_id;    /* of the boot it is about; NULL: unknown */
-        char *check;      /* that failed; NULL */
-        char *reason;     /* NULL */
-        char **journal;   /* last lines of that boot; may be NULL */
+        uint64_t tries; /* spent so far */
+        char *boot_id;  /* of the boot it is about; NULL: unknown */
+        char *check;    /* that failed; NULL */
+        char *reason;   /* NULL */
+        char **journal; /* last lines of that boot; may be NULL */
 };
 
 struct history {

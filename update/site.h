@@ -2,9 +2,9 @@
 #pragma once
 
 /* What the channel of an update site offers, believed only after its signature: the summary (which
- * commit the channel's ref names, and until when that may be believed), then the commit, which carries
- * the release. libostree pulls both into a repository of its own (commit objects only); site.c is the
- * only file of the agent that includes <ostree.h>. */
+ * commit the channel's ref names, and until when that may be believed), then the commit, which
+ * carries the release. libostree pulls both into a repository of its own (commit objects only);
+ * site.c is the only file of the agent that includes <ostree.h>. */
 
 #include "config.h"
 #include "keyring.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Staging: the idle slot and a new UKI become those of a release, block by block. For each block that
- * the hash tree wants, in this order: it is there already (so an interrupted run goes on where it was
- * without having noted anything), it is zeros, the running release has it, or it is fetched. Each is
- * checked before it is written, and nothing that boots is touched.
+/* Staging: the idle slot and a new UKI become those of a release, block by block. For each block
+ * that the hash tree wants, in this order: it is there already (so an interrupted run goes on where
+ * it was without having noted anything), it is zeros, the running release has it, or it is fetched.
+ * Each is checked before it is written, and nothing that boots is touched.
  *
  * Images are worked through in windows, so memory does not grow with them. */
 
@@ -44,7 +44,8 @@ struct stage {
         struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in */
 };
 
-/* The dry run: the trees alone are fetched (into memory or a temporary file), nothing is written. */
+/* The dry run: the trees alone are fetched (into memory or a temporary file), nothing is written.
+ */
 int stage_plan(struct stage *s, struct error *err) _must_check_;
 /* Afterwards the slot, its tree and the UKI's temporary file hold the release, synced. */
 int stage_run(struct stage *s, struct error *err) _must_check_;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Names and UUIDs of partitions in a GPT (UEFI 2.10 §5.3), changed such that at any moment one of the
- * two copies is whole: the backup first, flushed, then the primary. Places and sizes never change. */
+/* Names and UUIDs of partitions in a GPT (UEFI 2.10 §5.3), changed such that at any moment one of
+ * the two copies is whole: the backup first, flushed, then the primary. Places and sizes never
+ * change. */
 
 #include "gpt.h"
 #include "store.h"

@@ -2,7 +2,7 @@
 """ignition's arrays and encrypted volumes in User-mode Linux, which has md and device-mapper.
 
 The first guest provisions two disks, is provisioned again (as after a cut: the key that was
-generated is lost), and finishes; the checks are those of mdadm, cryptsetup and mount.
+generated is lost), also with half an array that udev holds, and finishes; the checks are those of mdadm, cryptsetup and mount.
 """
 
 import json
@@ -28,6 +28,19 @@ STORAGE = {
                     {"device": "/dev/mapper/secret", "format": "ext4", "label": "s", "path": "/var/secret"},
                     {"device": "/dev/mapper/given", "format": "swap"}],
 }
+UDEVADM = """\
+#!/bin/sh
+mdadm --incremental "$3" || true
+"""
+# udev is quicker, once.
+MDADM = """\
+#!/bin/sh
+if test "$1" = --create -a ! -e /run/raced; then
+    touch /run/raced
+    /sbin/mdadm --incremental /dev/ubda1
+fi
+exec /sbin/mdadm "$@"
+"""
 SCRIPT = """\
 set -eux
 trap 'cat /proc/mdstat; dmesg | tail -n 25' EXIT
@@ -38,6 +51,18 @@ run fetch
 run disks
 cp /run/state /run/state.first
 run disks
+# One member has its superblock, the other not yet, and udev makes half an array of it whenever it sees the member.
+cryptsetup close deep
+mdadm --stop /dev/md/data
+mdadm --zero-superblock /dev/ubdb1
+mkdir -p /run/udev
+touch /run/udev/control
+PATH={dir}:$PATH udevadm trigger --settle /dev/ubda1
+grep inactive /proc/mdstat
+PATH={dir}:$PATH MDADM_NO_UDEV=1 run disks >/run/said
+grep 'stopping /dev/md[0-9]*, which an earlier attempt made' /run/said
+test -e /run/raced
+rm -r /run/udev
 run mount
 mdadm --detail /dev/md/data | grep 'Raid Level : raid1'
 cryptsetup status secret | grep discards
@@ -73,6 +98,9 @@ def main():
         (directory / "config").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": STORAGE}))
         (directory / "stacked").write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": {
             "disks": [{"device": "/dev/ubdb", "wipeTable": True}]}}))
+        for name, text in (("udevadm", UDEVADM), ("mdadm", MDADM)):
+            (directory / name).write_text(text)
+            (directory / name).chmod(0o755)
         uml.prove(SCRIPT.format(dir=directory, ignition=slipway.IGNITION), directory, "ab", 128 << 20, MODULES, 300)
         print("arrays and encrypted volumes are made, made again after a cut, and left alone when finished")
     finally:
