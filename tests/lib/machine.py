@@ -124,6 +124,12 @@ class Machine:
             self.echo.flush()
         return True
 
+    def forget(self):
+        """What the console has shown so far no longer counts."""
+        while self.pump(0) and select.select([self.process.stdout], [], [], 0)[0]:
+            pass
+        self.console = ""
+
     def wait_for(self, pattern, deadline=BOOT_DEADLINE):
         """Waits until the console shows the pattern; returns the match and the machine's age."""
         regex = re.compile(pattern)
@@ -152,7 +158,8 @@ class Machine:
         return ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._sockets}/%r",
                 "-o", "ControlPersist=600"]
 
-    def _end_sharing(self):
+    def end_sharing(self):
+        """No connection is kept any longer: the guest is about to go."""
         if not self._sockets:
             return
         for path in pathlib.Path(self._sockets).iterdir():
@@ -204,7 +211,7 @@ class Machine:
 
     def stop(self):
         """ctrl-a x: QEMU's own way out."""
-        self._end_sharing()
+        self.end_sharing()
         if self.process.poll() is None:
             try:
                 self.process.stdin.write(b"\x01x")
