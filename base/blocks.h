@@ -25,7 +25,8 @@ struct hash_tree_level {
         uint64_t blocks;
 };
 
-/* Level 0 has the leaves, the last one has one block, whose digest is the root hash. */
+/* Level 0 has the leaves, the last one has one block, whose digest is the root hash. An image of
+ * one block has no levels: its own digest is the root hash. */
 struct hash_tree_shape {
         uint64_t data_blocks;
         size_t levels;

@@ -8,6 +8,7 @@
 #include <openssl/hmac.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
@@ -22,6 +23,15 @@ struct openssl {
         __typeof__(EVP_DigestInit_ex) *EVP_DigestInit_ex;
         __typeof__(EVP_DigestUpdate) *EVP_DigestUpdate;
         __typeof__(EVP_DigestFinal_ex) *EVP_DigestFinal_ex;
+        __typeof__(EVP_PKEY_new_raw_private_key) *EVP_PKEY_new_raw_private_key;
+        __typeof__(EVP_PKEY_new_raw_public_key) *EVP_PKEY_new_raw_public_key;
+        __typeof__(EVP_PKEY_get_raw_public_key) *EVP_PKEY_get_raw_public_key;
+        __typeof__(EVP_PKEY_free) *EVP_PKEY_free;
+        __typeof__(EVP_DigestSignInit) *EVP_DigestSignInit;
+        __typeof__(EVP_DigestSign) *EVP_DigestSign;
+        __typeof__(EVP_DigestVerifyInit) *EVP_DigestVerifyInit;
+        __typeof__(EVP_DigestVerify) *EVP_DigestVerify;
+        __typeof__(RAND_priv_bytes) *RAND_priv_bytes;
         __typeof__(HMAC) *HMAC;
         __typeof__(BIO_new_mem_buf) *BIO_new_mem_buf;
         __typeof__(BIO_ctrl) *BIO_ctrl;

@@ -32,6 +32,7 @@ struct release {
         struct sha256 root_hash,
                 uki_root_hash; /* of dm-verity trees: over /usr, over the UKI's blocks */
         uint64_t usr_size, tree_size, uki_size; /* bytes; the trees include their superblock */
+        struct sha256 modules; /* of its set of kernel modules (module-set.h); zeros: not said */
         struct release_layout layout;
         char **health;        /* names of its health checks, for people */
         char **sysext_levels; /* SYSEXT_LEVEL that extensions may name; may be empty */
@@ -40,7 +41,8 @@ struct release {
 /* Decodes and checks: format, limits of every field, sizes that agree with each other. */
 int release_parse(const char *name, const char *text, size_t size, struct release *ret,
                   struct error *err) _must_check_;
-/* The text, with a line end; equal releases give equal bytes. Caller frees. */
+/* The text, with a line end, if release_parse() takes it; equal releases give equal bytes. Caller
+ * frees. */
 int release_text(const struct release *r, char **ret, struct error *err) _must_check_;
 void release_done(struct release *r);
 #define _cleanup_release_ _cleanup_(release_done)

@@ -10,12 +10,6 @@
 
 enum { CHUNK_SIZE = 1024 * 1024, CHUNK_BLOCKS = CHUNK_SIZE / BLOCK_SIZE };
 
-const struct sha256 zero_block_digest = { {
-        0xad, 0x7f, 0xac, 0xb2, 0x58, 0x6f, 0xc6, 0xe9, 0x66, 0xc0, 0x04,
-        0xd7, 0xd1, 0xd1, 0x6b, 0x02, 0x4f, 0x58, 0x05, 0xff, 0x7c, 0xb4,
-        0x7c, 0x7a, 0x85, 0xda, 0xbd, 0x8b, 0x48, 0x89, 0x2c, 0xa7,
-} };
-
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err)
 {
         *b = (struct block_digests){ .items = calloc(MAX(count, 1ULL), sizeof(*b->items)),
@@ -33,24 +27,46 @@ void block_digests_done(struct block_digests *b)
         *b = (struct block_digests){};
 }
 
-void blocks_hash(const void *data, uint64_t count, struct sha256 *ret)
-{
-        const uint8_t *block = data;
-
-        for (uint64_t i = 0, end; i < count; i = end) {
-                for (end = i; end < count && !memory_is_zero(block + end * BLOCK_SIZE, BLOCK_SIZE);)
-                        end++;
-                if (end > i)
-                        sha256_each(block + i * BLOCK_SIZE, BLOCK_SIZE, end - i, &ret[i]);
-                else
-                        ret[end++] = zero_block_digest;
-        }
-}
-
 void block_digests_set(struct block_digests *b, uint64_t first, const void *data, uint64_t count)
 {
         assert(first + count <= b->count);
         blocks_hash(data, count, &b->items[first]);
+}
+
+static int read_blocks(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
+                       struct error *err)
+{
+        _cleanup_free_ uint8_t *buffer = malloc(CHUNK_SIZE);
+
+        if (!buffer)
+                return error_oom(err);
+        for (uint64_t done = 0; done < size; done += CHUNK_SIZE) {
+                size_t n = (size_t)MIN(size - done, (uint64_t)CHUNK_SIZE), got;
+                int r = io_pread(fd, buffer, n, offset + done, &got, err);
+
+                if (r < 0)
+                        return r;
+                if (got < n)
+                        return error_set(err, -ENODATA, "file ends early");
+                memset(buffer + n, 0, CHUNK_SIZE - n);
+                block_digests_set(b, done / BLOCK_SIZE, buffer, DIV_ROUND_UP(n, BLOCK_SIZE));
+        }
+        return 0;
+}
+
+int block_digests_read(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
+                       struct error *err)
+{
+        struct block_digests read;
+        int r = block_digests_init(&read, DIV_ROUND_UP(size, BLOCK_SIZE), err);
+
+        if (r >= 0)
+                r = read_blocks(&read, fd, offset, size, err);
+        if (r < 0)
+                block_digests_done(&read);
+        else
+                *b = read;
+        return r;
 }
 
 bool block_digests_zero(const struct block_digests *b, uint64_t first, uint64_t count)

@@ -5,12 +5,7 @@
  * notes their digests; dm-verity's tree, the disk's digest and the search for zeros are made from
  * these, and nobody reads the image again. */
 
-#include "digest.h"
-
-enum { BLOCK_SIZE = 4096 };
-
-/* That of a block of zeros. */
-extern const struct sha256 zero_block_digest;
+#include "blocks.h"
 
 /* A 128th of the image's size in memory. */
 struct block_digests {
@@ -20,10 +15,11 @@ struct block_digests {
 
 /* Of `count` blocks of zeros, which is what a hole reads as. */
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err) _must_check_;
+/* Of the blocks of a range of a file; a last, partial one counts as if zeros followed. */
+int block_digests_read(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
+                       struct error *err) _must_check_;
 void block_digests_done(struct block_digests *b);
 #define _cleanup_block_digests_ _cleanup_(block_digests_done)
-/* The digests of `count` blocks of data. */
-void blocks_hash(const void *data, uint64_t count, struct sha256 *ret);
 /* Notes `count` blocks from block `first`. Several threads may, each for blocks of its own. */
 void block_digests_set(struct block_digests *b, uint64_t first, const void *data, uint64_t count);
 /* Whether those blocks are zeros. */

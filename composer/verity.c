@@ -14,20 +14,16 @@
 #include "verity.h"
 
 enum {
-        VERITY_DIGESTS = BLOCK_SIZE / SHA256_SIZE, /* in one block of the tree */
         VERITY_LOG_MAX = 512,
         VERITY_VERSION = 1, /* of the format: current, not Chrome OS's */
 };
 
 uint64_t verity_tree_size(uint64_t data_size)
 {
-        uint64_t blocks = 1 /* superblock */, level = DIV_ROUND_UP(data_size, BLOCK_SIZE);
+        struct hash_tree_shape shape;
 
-        while (level > 1) {
-                level = DIV_ROUND_UP(level, VERITY_DIGESTS);
-                blocks += level;
-        }
-        return blocks * BLOCK_SIZE;
+        return hash_tree_shape(ROUND_UP(data_size, BLOCK_SIZE), &shape) < 0 ? BLOCK_SIZE
+                                                                            : shape.size;
 }
 
 /* ---- writing ---- */
@@ -63,9 +59,8 @@ static int write_superblock(const struct block_digests *leaves, const struct uui
         return io_pwrite(fd, &sb, sizeof(sb), offset, err);
 }
 
-/* Writes one level to end there (fd -1: nowhere), and makes of it the level above: the digests of
- * its blocks. */
-static int write_level(const struct block_digests *level, int fd, uint64_t end,
+/* Writes one level (fd -1: nowhere) and makes of it the level above: the digests of its blocks. */
+static int write_level(const struct block_digests *level, int fd, uint64_t offset,
                        struct block_digests *ret_above, struct error *err)
 {
         uint64_t size = level->count * SHA256_SIZE, whole = size / BLOCK_SIZE;
@@ -74,14 +69,14 @@ static int write_level(const struct block_digests *level, int fd, uint64_t end,
         int r = 0;
 
         if (fd >= 0)
-                r = io_pwrite(fd, level->items, size, end - blocks * BLOCK_SIZE, err);
+                r = io_pwrite(fd, level->items, size, offset, err);
         if (r >= 0)
                 r = block_digests_init(ret_above, blocks, err);
         if (r < 0)
                 return r;
         block_digests_set(ret_above, 0, level->items, whole);
         if (whole < blocks) {
-                memcpy(last, &level->items[whole * VERITY_DIGESTS], size % BLOCK_SIZE);
+                memcpy(last, &level->items[whole * DIGESTS_PER_BLOCK], size % BLOCK_SIZE);
                 block_digests_set(ret_above, whole, last, 1);
         }
         return 0;
@@ -90,22 +85,22 @@ static int write_level(const struct block_digests *level, int fd, uint64_t end,
 int verity_write(const struct block_digests *leaves, const struct uuid *uuid, int fd,
                  uint64_t offset, struct sha256 *ret_root_hash, struct error *err)
 {
-        uint64_t end = offset + verity_tree_size(leaves->count * BLOCK_SIZE);
         _cleanup_block_digests_ struct block_digests level = {};
+        struct hash_tree_shape shape;
         int r;
 
-        if (leaves->count == 0)
+        if (hash_tree_shape(leaves->count * BLOCK_SIZE, &shape) < 0)
                 return error_set(err, -EINVAL, "verity: an image without blocks");
         r = fd < 0 ? 0 : write_superblock(leaves, uuid, fd, offset, err);
         if (r < 0)
                 return error_prefix(err, r, "verity");
-        while ((level.items ? level.count : leaves->count) > 1) {
+        for (size_t i = 0; i < shape.levels; i++) {
                 struct block_digests above;
 
-                r = write_level(level.items ? &level : leaves, fd, end, &above, err);
+                r = write_level(i > 0 ? &level : leaves, fd, offset + shape.level[i].offset, &above,
+                                err);
                 if (r < 0)
                         return error_prefix(err, r, "verity");
-                end -= above.count * BLOCK_SIZE;
                 block_digests_done(&level);
                 level = above;
         }

@@ -8,7 +8,7 @@
 
 #include "block-digests.h"
 
-/* Bytes of superblock + tree for an image of that size (a multiple of 4096). */
+/* Bytes of superblock + tree for an image of that size, rounded up to blocks. */
 uint64_t verity_tree_size(uint64_t data_size);
 
 /* Writes superblock (with uuid) and tree to fd at offset, where verity_tree_size() bytes read as

@@ -13,8 +13,3 @@ int data_url_decode(const char *url, char **ret, size_t *ret_size, struct error 
 
 /* Lower-case scheme of a URL, "" when it has none. -EINVAL when it cannot be a URL at all. */
 int url_scheme(const char *url, char ret[URL_SCHEME_MAX]) _must_check_;
-
-/* The bytes of standard base64 (RFC 4648, padded, line breaks ignored). */
-int base64_decode(const char *text, size_t size, char **ret, size_t *ret_size) _must_check_;
-/* The reverse, in one line; NULL: out of memory. */
-char *base64_encode(const void *data, size_t size) _must_check_;

@@ -6,7 +6,7 @@
 
 #include <strings.h>
 
-#include "data-url.h"
+#include "base64.h"
 #include "fetch-internal.h"
 #include "resource.h"
 

@@ -9,7 +9,7 @@
 #include <sys/random.h>
 
 #include "block.h"
-#include "data-url.h"
+#include "base64.h"
 #include "disks.h"
 #include "fetch.h"
 #include "process.h"

@@ -6,7 +6,7 @@
 
 #include <sys/mount.h>
 
-#include "data-url.h"
+#include "base64.h"
 #include "fetch.h"
 #include "process.h"
 #include "resource.h"
