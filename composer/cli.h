@@ -20,8 +20,10 @@ extern const struct verb verbs[];
 
 int verb_build(int argc, char *argv[], struct error *err);
 int verb_diff(int argc, char *argv[], struct error *err);
+int verb_keygen(int argc, char *argv[], struct error *err);
 int verb_lock(int argc, char *argv[], struct error *err);
 int verb_plan(int argc, char *argv[], struct error *err);
+int verb_publish(int argc, char *argv[], struct error *err);
 int verb_run(int argc, char *argv[], struct error *err);
 int verb_schema(int argc, char *argv[], struct error *err);
 int verb_verify(int argc, char *argv[], struct error *err);

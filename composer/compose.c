@@ -27,10 +27,11 @@
 #include "output.h"
 #include "parallel.h"
 #include "report.h"
+#include "seal.h"
 #include "strv.h"
 #include "verity.h"
 
-enum { DRAFTS_MAX = 16, COMMIT_KEYS_MAX = 12 };
+enum { DRAFTS_MAX = 16 };
 
 static const char *const step_names[_STEP_MAX] = {
         [STEP_RESOLVE] = "resolve", [STEP_FETCH] = "fetch",   [STEP_IMPORT] = "import",
@@ -61,6 +62,7 @@ struct run {
         struct package_trees trees; /* from import to merge */
         bool imported;              /* in a transaction that is still open */
         struct sha256 root;         /* identity of the committed tree */
+        struct release_layout minimum;
 };
 
 const char *step_name(enum step step)
@@ -186,7 +188,8 @@ static int step_import(struct run *run, struct error *err)
 
 static int step_merge(struct run *run, struct error *err)
 {
-        int r = tree_merge(run->w, run->m, &run->trees, &run->lock, &run->c->merge, err);
+        int r = tree_merge(run->w, run->m, &run->trees, &run->lock, run->c->epoch, &run->c->merge,
+                           err);
 
         package_trees_done(&run->trees);
         return r;
@@ -333,7 +336,7 @@ static int step_initrd(struct run *run, struct error *err)
         r = draft_artifact(run, ".initrd", &run->initrd, err);
         if (r < 0)
                 return r;
-        r = initrd_build(run->w, run->m, run->c->merge.tree, run->c->epoch, run->initrd.fd, err);
+        r = initrd_build(run->w, run->m, run->c->merge.tree, run->initrd.fd, err);
         if (r < 0)
                 return r;
         if (fstat(run->initrd.fd, &st) < 0)
@@ -410,6 +413,7 @@ static int step_disk(struct run *run, struct error *err)
         r = layout_plan(run->m, &contents, &run->c->layout, err);
         if (r < 0)
                 return r;
+        layout_minimum(&contents, &run->minimum);
         return disk_build(&run->c->layout, run->m,
                           &(struct disk_contents){ uki, boot, run->c->epoch }, disk, run->disk->fd,
                           err);
@@ -513,67 +517,19 @@ static int draft_report(struct run *run, struct error *err)
         return finish_artifact(run, run->n_drafts - 1, err);
 }
 
-/* Pairs of keys and values, as many as there are. */
-struct commit_keys {
-        const char *items[2 * COMMIT_KEYS_MAX + 1];
-        size_t count;
-};
-
-static void add_key(struct commit_keys *k, const char *key, const char *value)
-{
-        assert(k->count + 2 < ARRAY_SIZE(k->items));
-        k->items[k->count++] = key;
-        k->items[k->count++] = value;
-}
-
-static int seal(struct run *run, const struct commit_info *info, struct error *err)
-{
-        char ref[160];
-        int r;
-
-        snprintf(ref, sizeof(ref), "image/%s/%s", run->m->name, run->m->architecture);
-        r = repo_begin(run->w->repo, err);
-        if (r < 0)
-                return r;
-        r = repo_seal(run->w->repo, &run->c->commit, ref, info, &run->c->commit, err);
-        if (r < 0) {
-                repo_abort(run->w->repo);
-                return r;
-        }
-        return repo_end(run->w->repo, err);
-}
-
 /* The sealed commit: what an updater must know before it fetches anything, and what else the image
  * follows from. */
 static int seal_commit(struct run *run, struct error *err)
 {
-        char root_hash[SHA256_HEX_SIZE], base[SHA256_HEX_SIZE], usr_size[24];
-        char library[CODEC_LIBRARY_MAX];
-        struct commit_info info = { .subject = run->m->name, .timestamp = run->c->epoch };
-        _cleanup_free_ char *settings = NULL;
-        struct commit_keys keys = {};
-        int r;
+        const struct seal seal = {
+                .settings = &run->settings,
+                .base = &run->base,
+                .places = &run->layout,
+                .uki_fd = run->uki->fd,
+                .minimum = &run->minimum,
+        };
 
-        r = image_settings_text(&run->settings, &settings, err);
-        if (r < 0)
-                return r;
-        image_library(&run->settings, library);
-        snprintf(usr_size, sizeof(usr_size), "%ju", (uintmax_t)run->c->usr_size);
-        add_key(&keys, "slipway.version", run->m->version);
-        add_key(&keys, "slipway.architecture", run->m->architecture);
-        add_key(&keys, COMMIT_ROOT_HASH, sha256_hex(&run->c->root_hash, root_hash));
-        add_key(&keys, "slipway.usr-size", usr_size);
-        add_key(&keys, COMMIT_EROFS, settings);
-        add_key(&keys, COMMIT_EROFS_LIBRARY, library);
-        add_key(&keys, "version", run->m->version);
-        if (run->layout.size > 0) {
-                add_key(&keys, COMMIT_EROFS_BASE, sha256_hex(&run->base, base));
-                info.bytes_key = COMMIT_EROFS_LAYOUT;
-                info.bytes = run->layout.data;
-                info.bytes_size = run->layout.size;
-        }
-        info.keys = keys.items;
-        return seal(run, &info, err);
+        return commit_seal(run->w, run->m, &seal, run->c, err);
 }
 
 /* Makes one artifact what it will be, or, behind the last one, the commit. */

@@ -4,15 +4,13 @@
  * level 3 0.16 s and 11.8 MB, level 5 0.32 s and 11.3 MB, level 6 0.46 s and 11.0 MB, level 9 0.73
  * s and 10.8 MB; the highest are slow and gain 2 %. Decompression costs the same at every level. */
 
-#include <lzma.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "compress.h"
+#include "xz.h"
 
 enum { LEVEL = 6 };
-
-#define LZMA_MEMORY_MAX (128 * MIB) /* xz -9 wants 65 MiB */
 
 static void context_free_p(ZSTD_CCtx **c)
 {
@@ -77,36 +75,6 @@ static int grow(char **out, size_t *capacity, size_t limit, struct error *err)
         return 0;
 }
 
-static int decode_xz(const void *data, size_t size, size_t limit, char **out, size_t *ret_size,
-                     struct error *err)
-{
-        size_t capacity = MIN(MAX(8 * size, (size_t)KIB), limit), done = 0;
-        lzma_stream stream = LZMA_STREAM_INIT;
-        lzma_ret code;
-        int r = 0;
-
-        *out = malloc(capacity + 1);
-        if (!*out)
-                return error_oom(err);
-        code = lzma_stream_decoder(&stream, LZMA_MEMORY_MAX, LZMA_CONCATENATED);
-        stream.next_in = data;
-        stream.avail_in = size;
-        while (r == 0 && code == LZMA_OK) {
-                stream.next_out = (uint8_t *)*out + done;
-                stream.avail_out = capacity - done;
-                code = lzma_code(&stream, LZMA_FINISH);
-                done = capacity - stream.avail_out;
-                if (code == LZMA_OK && done == capacity)
-                        r = grow(out, &capacity, limit, err);
-        }
-        lzma_end(&stream);
-        if (r == 0 && code != LZMA_STREAM_END)
-                r = error_set(err, code == LZMA_MEM_ERROR ? -ENOMEM : -EBADMSG,
-                              "xz: corrupt, truncated or unsupported data");
-        *ret_size = done;
-        return r;
-}
-
 /* One frame behind the other. */
 static int decode_zstd(const void *data, size_t size, size_t limit, char **out, size_t *ret_size,
                        struct error *err)
@@ -148,7 +116,7 @@ int decompress(const char *name, const void *data, size_t size, size_t limit, ch
 
         if (!compressed_suffix(name))
                 return error_set(err, -EINVAL, "%s: neither .xz nor .zst", name);
-        r = endswith(name, ".xz") ? decode_xz(data, size, limit, &out, ret_size, err)
+        r = endswith(name, ".xz") ? xz_unpack(data, size, limit, &out, ret_size, err)
                                   : decode_zstd(data, size, limit, &out, ret_size, err);
         if (r < 0)
                 return error_prefix(err, r, "%s", name);

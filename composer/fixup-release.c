@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the image says about itself: IMAGE_ID and IMAGE_VERSION in os-release, and the list of its
- * packages in /usr/share/slipway/packages.json. dpkg's database does not come along: nothing on the
- * host could use it. */
+/* What the image says about itself: IMAGE_ID and IMAGE_VERSION in os-release, with
+ * SLIPWAY_TIMESTAMP, by which a machine knows an older release from a newer one, and the list of
+ * its packages in /usr/share/slipway/packages.json. dpkg's database does not come along: nothing on
+ * the host could use it. */
 
 #include "fixup.h"
 #include "json.h"
@@ -28,6 +29,16 @@ static void print_assignment(struct buffer *b, const char *key, const char *valu
         buffer_puts(b, "\"\n");
 }
 
+static bool is_ours(const char *line)
+{
+        static const char *const keys[] = { "IMAGE_ID=", "IMAGE_VERSION=", "SLIPWAY_TIMESTAMP=" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                if (startswith(line, keys[i]))
+                        return true;
+        return false;
+}
+
 static int write_os_release(struct fixup_context *c, struct error *err)
 {
         _cleanup_free_ char *text = NULL;
@@ -40,10 +51,11 @@ static int write_os_release(struct fixup_context *c, struct error *err)
         if (r < 0)
                 return r;
         STRV_FOREACH (line, lines)
-                if (!startswith(*line, "IMAGE_ID=") && !startswith(*line, "IMAGE_VERSION="))
+                if (!is_ours(*line))
                         buffer_printf(&b, "%s\n", *line);
         print_assignment(&b, "IMAGE_ID", c->m->name);
         print_assignment(&b, "IMAGE_VERSION", c->m->version);
+        buffer_printf(&b, "SLIPWAY_TIMESTAMP=%ju\n", (uintmax_t)c->epoch);
         return b.failed ? error_oom(err)
                         : fixup_put(c, "/usr/lib/os-release", b.data, b.size, 0644, err);
 }

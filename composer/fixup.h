@@ -14,6 +14,7 @@ struct fixup_context {
         size_t count;
         const struct content_store *store;
         const struct lock *lock; /* may be NULL */
+        uint64_t epoch;          /* of the build: the release's timestamp */
         struct tree *tree;
         struct accounts accounts; /* filled by fixup_users */
         struct merge_result *result;

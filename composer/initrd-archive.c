@@ -28,6 +28,7 @@ enum {
         SMALL_SIZE = 16 * 1024,
         LARGE_SIZE = 1024 * 1024,
         N_BUCKETS = 4,
+        MTIME = 1, /* with a release's own time every archive would be another one */
 };
 
 enum kind { SKELETON, MODULES, BUCKET, LARGE = BUCKET + N_BUCKETS };
@@ -42,7 +43,6 @@ struct part {
 struct archive {
         const struct initrd *initrd;
         int cache_fd;
-        uint64_t epoch;
         struct part *parts;
         size_t count, capacity;
 };
@@ -127,7 +127,7 @@ static int fill_part(void *context, size_t index, struct error *err)
         _cleanup_free_ char *name = NULL;
         int r;
 
-        r = cpio_write(a->initrd->tree, a->initrd->store, a->epoch, &filter, &plain, err);
+        r = cpio_write(a->initrd->tree, a->initrd->store, MTIME, &filter, &plain, err);
         if (r < 0)
                 return r;
         name = entry_name(&plain);
@@ -153,12 +153,10 @@ static int write_parts(const struct archive *a, int fd, struct error *err)
         return r;
 }
 
-int initrd_archive(const struct initrd *i, int cache_fd, uint64_t epoch, unsigned threads, int fd,
+int initrd_archive(const struct initrd *i, int cache_fd, unsigned threads, int fd,
                    struct error *err)
 {
-        _cleanup_(archive_done) struct archive a = { .initrd = i,
-                                                     .cache_fd = cache_fd,
-                                                     .epoch = epoch };
+        _cleanup_(archive_done) struct archive a = { .initrd = i, .cache_fd = cache_fd };
         int r;
 
         r = plan(&a, err);

@@ -31,5 +31,5 @@ int initrd_modules(struct initrd *i, const struct workdir *w, const char *kernel
 
 /* initrd-archive.c: the tree as newc cpio through zstd, to fd from its start. What was compressed
  * before comes from the cache. */
-int initrd_archive(const struct initrd *i, int cache_fd, uint64_t epoch, unsigned threads, int fd,
+int initrd_archive(const struct initrd *i, int cache_fd, unsigned threads, int fd,
                    struct error *err) _must_check_;

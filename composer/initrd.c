@@ -155,8 +155,8 @@ static const char *const *library_dirs(const char *architecture)
         return NULL;
 }
 
-int initrd_build(const struct workdir *w, const struct manifest *m, const struct tree *tree,
-                 uint64_t epoch, int fd, struct error *err)
+int initrd_build(const struct workdir *w, const struct manifest *m, const struct tree *tree, int fd,
+                 struct error *err)
 {
         _cleanup_tree_ struct tree *own = NULL;
         struct content_store store = {};
@@ -176,6 +176,6 @@ int initrd_build(const struct workdir *w, const struct manifest *m, const struct
         i.tree = own;
         r = compose(&i, w, m, err);
         if (r >= 0)
-                r = initrd_archive(&i, w->cache_fd, epoch, w->threads, fd, err);
+                r = initrd_archive(&i, w->cache_fd, w->threads, fd, err);
         return error_prefix(err, r, "initrd");
 }

@@ -12,7 +12,7 @@
  * Caller frees. */
 int kernel_version(const struct tree *tree, char **ret, struct error *err) _must_check_;
 
-/* Writes a zstd-compressed newc cpio to fd (from its start). Owners are 0:0, times are `epoch`,
- * order is the tree's: a pure function of its inputs. */
-int initrd_build(const struct workdir *w, const struct manifest *m, const struct tree *tree,
-                 uint64_t epoch, int fd, struct error *err) _must_check_;
+/* Writes newc cpio archives, compressed with zstd, to fd (from its start). Owners are 0:0, times
+ * are one and the same in every release, order is the tree's: a pure function of its inputs. */
+int initrd_build(const struct workdir *w, const struct manifest *m, const struct tree *tree, int fd,
+                 struct error *err) _must_check_;

@@ -9,11 +9,15 @@
  * UUIDs are no choice: slot A's data and tree carry the halves of the root hash, which is how the
  * boot finds them; the others are derived from the root hash by the name of their role. */
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "layout.h"
 
-enum { UKI_COPIES = 2, BOOT_COPIES = 2 /* as BOOTX64.EFI and under its own name */ };
+enum {
+        UKI_COPIES = 3 /* two and one being written */,
+        BOOT_COPIES = 2 /* as BOOTX64.EFI and under its own name */
+};
 
 #define EDGE         ((uint64_t)MIB) /* before the first partition and behind the last */
 #define ESP_DEFAULT  (512 * MIB)
@@ -64,6 +68,15 @@ static uint64_t fat_overhead(uint64_t size)
         return size / 64 + MIB;
 }
 
+/* The smallest ESP for so many bytes of files. */
+static uint64_t esp_size(uint64_t files)
+{
+        uint64_t size = ROUND_UP(DIV_ROUND_UP((files + MIB) * 64, 63), MIB);
+
+        assert(files + fat_overhead(size) <= size);
+        return MAX(size, ESP_MIN);
+}
+
 static uint64_t content_size(const struct layout_contents *c, enum partition_role role)
 {
         const uint64_t sizes[_PARTITION_ROLE_MAX] = {
@@ -95,7 +108,7 @@ static int check_partition(const struct partition *p, const struct layout_conten
         if (p->role == PARTITION_ESP)
                 return check_space(p,
                                    p->used + (UKI_COPIES - 1) * c->uki_size + fat_overhead(p->size),
-                                   "two kernel images and FAT", err);
+                                   "three kernel images and FAT", err);
         return check_space(p, content_size(c, p->role), "its content", err);
 }
 
@@ -183,6 +196,16 @@ int layout_plan(const struct manifest *m, const struct layout_contents *contents
         }
         *ret = l;
         return 0;
+}
+
+void layout_minimum(const struct layout_contents *contents, struct release_layout *ret)
+{
+        *ret = (struct release_layout){
+                .usr = ROUND_UP(contents->usr_size, MIB),
+                .usr_verity = ROUND_UP(contents->tree_size, MIB),
+                .esp = esp_size(content_size(contents, PARTITION_ESP) +
+                                (UKI_COPIES - 1) * contents->uki_size),
+        };
 }
 
 const struct partition *layout_find(const struct layout *layout, enum partition_role role,

@@ -6,6 +6,7 @@
 
 #include "gpt.h"
 #include "manifest.h"
+#include "release.h"
 #include "strv.h"
 
 enum { LAYOUT_PARTITIONS_MAX = 16, SECTOR_SIZE = 512 };
@@ -36,10 +37,13 @@ struct layout_contents {
 /* Defaults: ESP 512 MiB; USR 1 GiB; hash tree a 64th of USR (it needs a 127th); signature 1 MiB.
  * ROOT is not in the image, the first boot makes it in the space behind: the default disk leaves at
  * least 4 GiB for it, rounded up to whole GiB, and as that is a hole it costs nothing. Fails with
- * -ENOSPC and by how many bytes when a content does not fit its partition, or two UKIs do not fit
- * the ESP (an update stands beside the running release). */
+ * -ENOSPC and by how many bytes when a content does not fit its partition, or three UKIs do not fit
+ * the ESP (an update is written beside the running release and the one before it). */
 int layout_plan(const struct manifest *m, const struct layout_contents *contents,
                 struct layout *ret, struct error *err) _must_check_;
+
+/* The smallest partitions that take it, in whole MiB; all sizes must be known. */
+void layout_minimum(const struct layout_contents *contents, struct release_layout *ret);
 
 /* The partition of that role and slot (0: none), or NULL. */
 const struct partition *layout_find(const struct layout *layout, enum partition_role role,

@@ -15,6 +15,8 @@ const struct verb verbs[] = {
         { "run", "Boot a disk in QEMU", verb_run },
         { "diff", "Compare two builds or commits", verb_diff },
         { "verify", "Re-derive and check a build or commit", verb_verify },
+        { "publish", "Add a build to an update site", verb_publish },
+        { "keygen", "Make a key that signs releases", verb_keygen },
         { "schema", "Print the JSON Schema of manifests and layers", verb_schema },
         {},
 };

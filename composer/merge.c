@@ -53,7 +53,7 @@ static int merge_into(struct fixup_context *c, struct error *err)
 }
 
 int tree_merge(const struct workdir *w, const struct manifest *m,
-               const struct package_trees *packages, const struct lock *lock,
+               const struct package_trees *packages, const struct lock *lock, uint64_t epoch,
                struct merge_result *ret, struct error *err)
 {
         _cleanup_merge_result_ struct merge_result result = {};
@@ -62,6 +62,7 @@ int tree_merge(const struct workdir *w, const struct manifest *m,
                                    .m = m,
                                    .store = &store,
                                    .lock = lock,
+                                   .epoch = epoch,
                                    .result = &result,
                                    .packages = packages->items,
                                    .count = packages->count };

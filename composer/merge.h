@@ -26,11 +26,12 @@ struct merge_result {
 void merge_result_done(struct merge_result *r);
 #define _cleanup_merge_result_ _cleanup_(merge_result_done)
 
-/* lock (may be NULL) gives uid/gid allocations to keep. Order: packages by
- * name, with diversions and Replaces honoured and every other clash an error; layers in manifest
- * order (a layer's file replaces a package's); removals; then the table of fix-ups in fixup.c. */
+/* lock (may be NULL) gives uid/gid allocations to keep; the image says that it is of the epoch.
+ * Order: packages by name, with diversions and Replaces honoured and every other clash an error;
+ * layers in manifest order (a layer's file replaces a package's); removals; then the table of
+ * fix-ups in fixup.c. */
 int tree_merge(const struct workdir *w, const struct manifest *m,
-               const struct package_trees *packages, const struct lock *lock,
+               const struct package_trees *packages, const struct lock *lock, uint64_t epoch,
                struct merge_result *ret, struct error *err) _must_check_;
 
 /* glob(7) on absolute paths: `*` and `?` and `[…]` stay within one component, `**` crosses

@@ -50,7 +50,7 @@ static int plan_initrd(const struct workdir *w, const struct manifest *m, struct
 
         if (fd < 0)
                 return error_errno(err, "initrd");
-        r = initrd_build(w, m, c->merge.tree, c->epoch, fd, err);
+        r = initrd_build(w, m, c->merge.tree, fd, err);
         if (r < 0)
                 return r;
         c->initrd_size = (uint64_t)lseek(fd, 0, SEEK_END);

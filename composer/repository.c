@@ -126,18 +126,18 @@ static int accept_releases(struct refresh *f, struct error *err)
 }
 
 /* The smallest form that is there. */
-static const struct release_file *find_index(const struct suite *s, const char *component,
-                                             const char *architecture, const char **ret_suffix)
+static const struct suite_file *find_index(const struct suite *s, const char *component,
+                                           const char *architecture, const char **ret_suffix)
 {
         static const char *const suffixes[] = { ".xz", ".gz", "" };
 
         for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-                const struct release_file *file;
+                const struct suite_file *file;
                 char path[512];
 
                 snprintf(path, sizeof(path), "%s/binary-%s/Packages%s", component, architecture,
                          suffixes[i]);
-                file = release_find(&s->release, path);
+                file = suite_release_find(&s->release, path);
                 *ret_suffix = suffixes[i];
                 if (file)
                         return file;
@@ -145,7 +145,7 @@ static const struct release_file *find_index(const struct suite *s, const char *
         return NULL;
 }
 
-static int need_download(struct refresh *f, const struct suite *s, const struct release_file *file,
+static int need_download(struct refresh *f, const struct suite *s, const struct suite_file *file,
                          const struct repository_index *index, struct error *err)
 {
         _cleanup_free_ char *path = NULL, *url = NULL;
@@ -173,7 +173,7 @@ static int need_download(struct refresh *f, const struct suite *s, const struct 
         return 0;
 }
 
-static int have_index(struct refresh *f, const struct suite *s, const struct release_file *file,
+static int have_index(struct refresh *f, const struct suite *s, const struct suite_file *file,
                       const struct repository_index *index, struct error *err)
 {
         if (download_present(f->metadata_fd, index->name, file->size)) {
@@ -196,7 +196,7 @@ static bool listed(const struct repository_indexes *x, const char *repository,
         return false;
 }
 
-static int add_index(struct refresh *f, const struct suite *s, const struct release_file *file,
+static int add_index(struct refresh *f, const struct suite *s, const struct suite_file *file,
                      const char *suffix, struct error *err)
 {
         struct repository_indexes *x = f->indexes;
@@ -219,7 +219,7 @@ static int add_index(struct refresh *f, const struct suite *s, const struct rele
 static int add_component(struct refresh *f, const struct suite *s, const char *component,
                          struct error *err)
 {
-        const struct release_file *file, *all = NULL;
+        const struct suite_file *file, *all = NULL;
         const char *suffix, *all_suffix;
         int r;
 
@@ -228,7 +228,7 @@ static int add_component(struct refresh *f, const struct suite *s, const char *c
                 return error_set(err, -ENOENT, "%s: no packages of component '%s' for %s", s->what,
                                  component, f->m->architecture);
         r = add_index(f, s, file, suffix, err);
-        if (release_separate_all(&s->release))
+        if (suite_release_separate_all(&s->release))
                 all = find_index(s, component, "all", &all_suffix);
         return r < 0 || !all ? r : add_index(f, s, all, all_suffix, err);
 }

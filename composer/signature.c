@@ -11,7 +11,7 @@
 #include "digest.h"
 #include "io.h"
 #include "process.h"
-#include "release.h"
+#include "suite-release.h"
 #include "scratch.h"
 #include "signature.h"
 #include "strv.h"
@@ -117,7 +117,7 @@ static int check(const char *cache_path, const char *keyring, const char *docume
                 r = judge(status, keyring, err);
         if (r < 0)
                 return r;
-        return read_back(o.text_fd, RELEASE_SIZE_MAX, ret, ret_size, err);
+        return read_back(o.text_fd, SUITE_RELEASE_SIZE_MAX, ret, ret_size, err);
 }
 
 /* The file that says "these bytes were verified with this keyring". */
@@ -164,7 +164,7 @@ int clearsigned_verify(const char *cache_path, int cache_fd, const char *keyring
         r = stamp_name(keyring, document, size, &stamp, err);
         if (r < 0)
                 return r;
-        if (file_read(fd, stamp, RELEASE_SIZE_MAX, &text, &text_size, NULL) == 0) {
+        if (file_read(fd, stamp, SUITE_RELEASE_SIZE_MAX, &text, &text_size, NULL) == 0) {
                 (void)!utimensat(fd, stamp, NULL, 0); /* in use: not stale */
         } else {
                 r = check(cache_path, keyring, document, size, &text, &text_size, err);

@@ -22,7 +22,7 @@ void suite_done(struct suite *s)
         free(s->modified);
         free(s->what);
         buffer_done(&s->cached);
-        release_done(&s->release);
+        suite_release_done(&s->release);
 }
 
 static int cache_file(const struct suite *s, const char *suffix, char ret[SHA256_HEX_SIZE + 32])
@@ -96,7 +96,7 @@ static int read_cached(const struct workdir *w, struct suite *s, struct error *e
         size_t size, note_size;
 
         cache_file(s, "InRelease", path);
-        if (file_read(w->cache_fd, path, RELEASE_SIZE_MAX, &text, &size, NULL) < 0)
+        if (file_read(w->cache_fd, path, SUITE_RELEASE_SIZE_MAX, &text, &size, NULL) < 0)
                 return 0;
         buffer_append(&s->cached, text, size);
         if (s->cached.failed)
@@ -126,7 +126,7 @@ int suite_prepare(const struct suite *s, char **url, struct download *d, struct 
         *d = (struct download){
                 .what = s->what,
                 .url = *url,
-                .size = RELEASE_SIZE_MAX,
+                .size = SUITE_RELEASE_SIZE_MAX,
                 .dir_fd = -1,
                 .etag = s->etag,
                 .modified = s->modified,
@@ -185,7 +185,7 @@ int suite_accept(const struct workdir *w, struct suite *s, const struct download
         r = clearsigned_verify(w->cache_path, w->cache_fd, s->config->keyring, document->data,
                                document->size, &text, &size, err);
         if (r == 0)
-                r = release_parse(text, size, &s->release, err);
+                r = suite_release_parse(text, size, &s->release, err);
         if (r == 0)
                 r = remember(w, s, document, d, err);
         return error_prefix(err, r, "%s: InRelease", s->what);
@@ -203,7 +203,7 @@ static const char *date_text(uint64_t seconds, char ret[DATE_SIZE])
 
 static bool is_named(const struct suite *s)
 {
-        const struct release *r = &s->release;
+        const struct suite_release *r = &s->release;
 
         return (r->suite && streq(r->suite, s->name)) ||
                (r->codename && streq(r->codename, s->name));
@@ -228,7 +228,7 @@ static int check_expiry(const struct workdir *w, const struct mirrors *mirrors,
 int suite_check(const struct workdir *w, const struct mirrors *mirrors, const struct suite *s,
                 char ***warnings, struct error *err)
 {
-        const struct release *r = &s->release;
+        const struct suite_release *r = &s->release;
         uint64_t now = (uint64_t)time(NULL);
         char date[DATE_SIZE];
 

@@ -6,7 +6,7 @@
 #include "download.h"
 #include "manifest.h"
 #include "mirror.h"
-#include "release.h"
+#include "suite-release.h"
 #include "workdir.h"
 
 struct suite {
@@ -17,7 +17,7 @@ struct suite {
         char *etag, *modified;                  /* the server's words about the cached InRelease */
         char *what;                             /* for messages */
         struct buffer cached;                   /* the cached InRelease; empty: none */
-        struct release release;
+        struct suite_release release;
 };
 
 /* Reads what the cache has. mirrors NULL: offline. */

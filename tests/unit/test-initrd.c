@@ -285,7 +285,7 @@ static void test_build(void **state)
         snprintf(path, sizeof(path), "%s/initrd.zst", directory);
         fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         w.cache_fd = cache;
-        assert_ok(initrd_build(&w, &m, f->image, 1, fd, &err), &err);
+        assert_ok(initrd_build(&w, &m, f->image, fd, &err), &err);
         assert_ok(file_read(AT_FDCWD, path, MIB, &compressed, &size, &err), &err);
         assert_ok(decompress(path, compressed, size, MIB, &archive, &plain_size, &err), &err);
         assert_non_null(memmem(archive, plain_size, "etc/hello", sizeof("etc/hello")));
@@ -322,7 +322,7 @@ static size_t archive_frames(struct fixture *f, int cache, unsigned threads, str
         struct error err = {};
         size_t size;
 
-        assert_ok(initrd_archive(&f->initrd, cache, 1, threads, fd, &err), &err);
+        assert_ok(initrd_archive(&f->initrd, cache, threads, fd, &err), &err);
         assert_ok(file_read(cache, "initrd", 64 * MIB, &data, &size, &err), &err);
         return frames(data, size, ret, max);
 }

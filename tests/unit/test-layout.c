@@ -70,7 +70,7 @@ static void test_sized(void **state _unused_)
         struct layout_contents c = contents();
 
         m.partitions =
-                (struct partitions_config){ 64 * MIB, 333 * MIB + 1, 4 * MIB, 2 * MIB, 2 * GIB };
+                (struct partitions_config){ 96 * MIB, 333 * MIB + 1, 4 * MIB, 2 * MIB, 2 * GIB };
         check(&m, &c, "layout-sized.txt");
 }
 
@@ -104,8 +104,31 @@ static void test_too_small(void **state _unused_)
         c.uki_size = 33 * MIB;
         m.partitions = (struct partitions_config){ .esp = 64 * MIB };
         refuse(m, c, -ENOSPC,
-               "Partition esp (67108864 bytes) is too small for two kernel images and FAT "
-               "(71565312 bytes): 4456448 bytes are missing");
+               "Partition esp (67108864 bytes) is too small for three kernel images and FAT "
+               "(106168320 bytes): 39059456 bytes are missing");
+}
+
+/* The partitions that are the smallest take it, and are not one MiB too large. */
+static void test_minimum(void **state _unused_)
+{
+        struct manifest m = manifest();
+        struct release_layout minimum;
+        struct layout layout;
+
+        for (uint64_t uki = 1 * MIB; uki < 200 * MIB; uki += 13 * MIB + 4711) {
+                struct layout_contents c = contents();
+
+                c.uki_size = uki;
+                layout_minimum(&c, &minimum);
+                m.partitions.esp = minimum.esp;
+                m.partitions.usr = minimum.usr;
+                m.partitions.usr_verity = minimum.usr_verity;
+                assert_int_equal(layout_plan(&m, &c, &layout, NULL), 0);
+                m.partitions.esp -= MIB;
+                assert_true(layout_plan(&m, &c, &layout, NULL) < 0);
+        }
+        assert_int_equal(minimum.usr, 300 * MIB);
+        assert_int_equal(minimum.usr_verity, 3 * MIB);
 }
 
 static void test_refused(void **state _unused_)
@@ -130,7 +153,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_default), cmocka_unit_test(test_unknown),
                 cmocka_unit_test(test_sized),   cmocka_unit_test(test_too_small),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_refused), cmocka_unit_test(test_minimum),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
