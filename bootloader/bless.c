@@ -1,37 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See bless.h. FAT renames in place: one directory entry gets another name, and a power cut leaves
- * the old one or the new one. */
+/* See bless.h. FAT has no rename: Linux makes the new name, gives it the file, then removes the old
+ * one. On an ESP mounted with "dirsync" they reach the disk in this order, so a power cut leaves
+ * the old name, both, or the new one; all boot the same release. */
 
 #include <fcntl.h>
 
 #include "bless.h"
 #include "io.h"
 
-enum { ATTRIBUTES_SIZE = 4 };
-
 static const char entry_directory[] = "EFI/Linux";
-
-int loader_variable_decode(const void *data, size_t size, char ret[LOADER_TEXT_MAX])
-{
-        const uint8_t *units = (const uint8_t *)data + ATTRIBUTES_SIZE;
-        size_t count, n;
-
-        if (size < ATTRIBUTES_SIZE || size % 2 != 0)
-                return -EINVAL;
-        count = (size - ATTRIBUTES_SIZE) / 2;
-        if (count > 0 && units[2 * count - 2] == 0 && units[2 * count - 1] == 0)
-                count--;
-        if (count == 0 || count >= LOADER_TEXT_MAX)
-                return -EINVAL;
-        for (n = 0; n < count; n++) {
-                if (units[2 * n + 1] != 0 || units[2 * n] < ' ' || units[2 * n] > '~')
-                        return -EINVAL;
-                ret[n] = (char)units[2 * n];
-        }
-        ret[n] = '\0';
-        return 0;
-}
 
 /* The file name of an entry in \EFI\Linux, in any case and with any number of backslashes. */
 static const char *entry_name(const char *path)
@@ -52,6 +30,13 @@ static const char *entry_name(const char *path)
         return *path == '\\' || *path == '/' ? path + strspn(path, "\\/") : NULL;
 }
 
+int bless_parse(const char *path, struct boot_entry *ret)
+{
+        const char *name = entry_name(path);
+
+        return name ? boot_entry_parse(name, ret) : -EINVAL;
+}
+
 static int rename_entry(int directory, const char *from, const char *to, struct error *err)
 {
         struct stat st;
@@ -61,7 +46,9 @@ static int rename_entry(int directory, const char *from, const char *to, struct 
                         return 0;
                 return error_errno(err, "%s: rename", from);
         }
-        if (fsync(directory) < 0 || syncfs(directory) < 0)
+        /* Where the file's bytes are, vfat writes with its inode, not with the directory; and only
+         * fsync() empties the disk's cache, so that comes last. */
+        if (syncfs(directory) < 0 || fsync(directory) < 0)
                 return error_errno(err, "%s: sync", to);
         return 0;
 }
@@ -75,7 +62,7 @@ int bless_entry(int esp_fd, const char *path, char ret_version[BOOT_VERSION_MAX 
         struct boot_entry e;
         int r;
 
-        if (!name || boot_entry_parse(name, &e) < 0)
+        if (bless_parse(path, &e) < 0)
                 return error_set(err, -EINVAL, "%s is no entry of this system", path);
         e.counted = false;
         boot_entry_format(&e, blessed);

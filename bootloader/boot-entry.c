@@ -4,12 +4,10 @@
  * formats back to itself, so "+03" or a second "+" are no entries of ours. */
 
 #include "boot-entry.h"
+#include "version.h"
 
 #define PREFIX "slipway_"
 #define SUFFIX ".efi"
-
-static const char version_characters[] =
-        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.~^_-";
 
 /* Digits up to BOOT_TRIES_MAX; returns what follows, or NULL. */
 static const char *parse_number(const char *s, unsigned *ret)
@@ -47,7 +45,7 @@ int boot_entry_parse(const char *name, struct boot_entry *ret)
 
         if (!version)
                 return -EINVAL;
-        n = strspn(version, version_characters);
+        n = strspn(version, VERSION_CHARACTERS);
         if (version[n] == '\0' && endswith(version, SUFFIX) && n > strlen(SUFFIX))
                 n -= strlen(SUFFIX);
         if (n == 0 || n > BOOT_VERSION_MAX)

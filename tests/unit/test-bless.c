@@ -6,6 +6,7 @@
 
 #include "bless.h"
 #include "io.h"
+#include "loader-variable.h"
 
 static void test_variables(void **state _unused_)
 {
