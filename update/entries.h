@@ -13,11 +13,10 @@ struct entries {
         size_t count;
 };
 
-/* Reads the directory; names that are not ours are passed over. */
+/* Reads the directory; names that are not ours, and empty files, are passed over. */
 int entries_load(int dir_fd, struct entries *ret, struct error *err) _must_check_;
 /* The one that systemd-boot starts next: bad ones last, else the newest version, then more tries
  * left. NULL: none. See systemd's src/boot/boot.c, boot_entry_compare(). */
 const struct boot_entry *entries_next(const struct entries *e);
+/* The release's; of several, as a rename leaves that was cut, the one that would be next. */
 const struct boot_entry *entries_find(const struct entries *e, const char *version);
-/* As systemd-boot and systemd compare versions (UAPI.10 version format specification). */
-int version_compare(const char *a, const char *b);

@@ -14,6 +14,7 @@ struct hash_tree {
         int fd;          /* borrowed */
         uint64_t offset; /* of the superblock in it */
         struct hash_tree_shape shape;
+        struct sha256 root_hash; /* zeros when nobody knows */
 };
 
 /* Checks the whole tree against the root hash, superblock included: nothing that follows has to
@@ -28,12 +29,17 @@ int hash_tree_trust(int fd, uint64_t offset, uint64_t data_size, struct hash_tre
 int hash_tree_leaves(const struct hash_tree *t, uint64_t first, uint64_t count, struct sha256 *ret,
                      struct error *err) _must_check_;
 
+/* The root hash of a tree over such leaves: what an image is known by that is small enough to be
+ * hashed as a whole. */
+int hash_tree_root(const struct sha256 *leaves, uint64_t count, struct sha256 *ret,
+                   struct error *err) _must_check_;
+
 /* Where a block with a given content is. */
 struct block_index;
 int block_index_new(const struct hash_tree *t, struct block_index **ret,
                     struct error *err) _must_check_;
 void block_index_free(struct block_index *i);
 DEFINE_CLEANUP(struct block_index, block_index_free)
-/* Candidates by the digest's first bytes: the caller hashes what it reads there. */
+/* A candidate by the digest's first bytes: the caller hashes what it reads there. */
 bool block_index_find(const struct block_index *i, const struct sha256 *digest,
                       uint64_t *ret_block);

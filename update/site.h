@@ -32,3 +32,9 @@ int site_check(const struct update_config *config, const struct keyring *keys, c
                const char *architecture, const char *repo_path, const struct site_state *state,
                struct site_offer *ret, struct error *err) _must_check_;
 void site_offer_done(struct site_offer *o);
+
+/* Paths below /etc that are not as the running release has them in /usr/etc, and of which the
+ * offered one has another version too: each may want a look. Directories of the release's tree are
+ * fetched, no contents. Returned sorted, NULL-terminated; caller frees. */
+int site_etc_conflicts(const char *site, const char *repo_path, const struct sha256 *commit,
+                       const char *root, char ***ret, struct error *err) _must_check_;

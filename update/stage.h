@@ -3,13 +3,15 @@
 
 /* Staging: the idle slot and a new UKI become those of a release, block by block. For each block
  * that the hash tree wants, in this order: it is there already (so an interrupted run goes on where
- * it was without having noted anything), it is zeros, the running release has it, or it is fetched.
- * Each is checked before it is written, and nothing that boots is touched.
+ * it was without having noted anything), it is zeros, the running release has it, it is made of a
+ * kernel module of that and a patch, or it is fetched. Each is checked before it is written, and
+ * nothing that boots is touched.
  *
  * Images are worked through in windows, so memory does not grow with them. */
 
 #include "fetch.h"
 #include "hash-tree.h"
+#include "keyring.h"
 #include "release.h"
 #include "store.h"
 
@@ -25,8 +27,9 @@ struct stage_source {
 enum stage_object_kind { STAGE_TREE, STAGE_USR, STAGE_UKI, _STAGE_OBJECT_MAX };
 
 struct stage_count {
-        uint64_t blocks, present, zero, reused, missing; /* missing + reused + … = blocks */
-        uint64_t ranges, fetch_bytes; /* with the gaps between ranges that are fetched along */
+        uint64_t blocks, present, zero, reused, patched, missing; /* of which blocks is the sum */
+        uint64_t ranges;      /* requests: none is for more than FETCH_RANGE_MAX */
+        uint64_t fetch_bytes; /* with what lies between blocks and is fetched along, and patches */
 };
 
 struct stage {
@@ -36,16 +39,18 @@ struct stage {
         struct fetcher *fetcher;
         const struct stage_source *usr_sources, *uki_sources;
         size_t n_usr_sources, n_uki_sources;
-        const char *uki_name; /* temporary name in EFI/Linux */
-        uint64_t gap;         /* between missing blocks that is fetched along, bytes */
+        const char *uki_name;       /* temporary name in EFI/Linux */
+        const char *modules;        /* directory of the running kernel's modules, and … */
+        const struct keyring *keys; /* … whose patches are taken; NULL: none are asked for */
+        uint64_t gap;               /* between missing blocks that is fetched along, bytes */
         void (*progress)(void *userdata, enum stage_object_kind object, uint64_t done,
                          uint64_t total);
         void *userdata;
-        struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in */
+        struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in; STAGE_TREE: both trees */
 };
 
-/* The dry run: the trees alone are fetched (into memory or a temporary file), nothing is written.
- */
+/* The dry run: trees and patches alone are fetched (into memory or a temporary file), nothing is
+ * written. */
 int stage_plan(struct stage *s, struct error *err) _must_check_;
 /* Afterwards the slot, its tree and the UKI's temporary file hold the release, synced. */
 int stage_run(struct stage *s, struct error *err) _must_check_;

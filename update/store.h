@@ -50,13 +50,20 @@ struct store {
         void *userdata;
 };
 
+/* A store of nothing; for those who fill one in and want store_done() to close what is there. */
+#define STORE_NULL                                                                                 \
+        {                                                                                          \
+                .targets = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } }, .entries_fd = -1          \
+        }
+
 int store_write(struct store *s, enum store_target target, uint64_t offset, const void *data,
                 uint64_t size, struct error *err) _must_check_;
 int store_flush(struct store *s, enum store_target target, struct error *err) _must_check_;
 int store_read(const struct store *s, enum store_target target, uint64_t offset, void *data,
                uint64_t size, struct error *err) _must_check_;
 
-/* Files by their name in EFI/Linux. */
+/* Files by their name in EFI/Linux; a name with a slash is refused (-EINVAL). Reading tells how
+ * much there is (less than `size` at the end), and -ENOENT when there is no such file. */
 int store_file_write(struct store *s, const char *name, uint64_t offset, const void *data,
                      uint64_t size, struct error *err) _must_check_;
 int store_file_read(const struct store *s, const char *name, uint64_t offset, void *data,
@@ -67,4 +74,6 @@ int store_file_rename(struct store *s, const char *name, const char *to,
 /* An absent file is fine. */
 int store_file_remove(struct store *s, const char *name, struct error *err) _must_check_;
 int store_names_sync(struct store *s, struct error *err) _must_check_;
+/* Closes the descriptors: each target has one of its own. */
 void store_done(struct store *s);
+#define _cleanup_store_ _cleanup_(store_done)
