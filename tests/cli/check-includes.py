@@ -19,24 +19,27 @@ FOLDERS = {
 
 # Header (prefix) of a library → the only file (pattern), or one in each folder, that may include it.
 LIBRARIES = {
-    "ostree": "composer/commit*.[ch]",
+    "ostree": ("composer/commit*.[ch]", "update/site*.[ch]"),
     "gio/": "composer/commit*.[ch]",
-    "glib": "composer/commit*.[ch]",
+    "glib": ("composer/commit*.[ch]", "update/site-variant.c"),
     "archive.h": "composer/deb.c",
     "archive_entry.h": "composer/deb.c",
-    "curl/": ("composer/download.c", "ignition/http.c"),
+    "curl/": ("composer/download.c", "ignition/http.c", "update/fetch*.[ch]", "update/health-http.c",
+              "update/request.c"),
     "solv/": "composer/solve.c",
     "libcryptsetup.h": ("composer/verity.c", "ignition/luks-volume.c"),
     "libfdisk/": ("composer/disk.c", "ignition/partition-table.c"),
     "libfdisk.h": ("composer/disk.c", "ignition/partition-table.c"),
     "blkid/": ("ignition/probe.c", "update/slot.c"),
-    "systemd/sd-bus.h": "ignition/devices.c",
+    "systemd/sd-bus.h": ("ignition/devices.c", "update/bus.c", "update/health-units.c"),
     "libelf.h": "composer/elf-file.c",
     "gelf.h": "composer/elf-file.c",
     "libkmod.h": "composer/kmodules.c",
     "lz4": "composer/codec.c",
-    "zstd": ("composer/codec.c", "composer/compress.c"),
-    "lzma.h": "composer/compress.c",
+    "zstd": ("composer/codec.c", "composer/compress.c", "base/delta.c"),
+    "lzma.h": "base/xz.c",
+    "systemd/sd-event.h": "update/bus.c",
+    "systemd/sd-daemon.h": "update/progress.c",
     "systemd/sd-journal.h": "ignition/announce.c",
 }
 

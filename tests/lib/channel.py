@@ -35,8 +35,8 @@ class Channel:
         self.key = (self.work / "keys/release.ed25519").read_text()
         self.builds = {name: self.releases[name].build(self.work / f"out-{name}") for name in names}
 
-    def publish(self, name, *options):
+    def publish(self, name, *options, site=None):
         """To the channel; returns what slipway said."""
-        return run_slipway(self.place, "publish", self.builds[name].output, "--site", self.site, "--channel", CHANNEL,
+        return run_slipway(self.place, "publish", self.builds[name].output, "--site", site or self.site, "--channel", CHANNEL,
                            "--key", self.work / "keys/release.secret", "--cache", slipway.work_dir() / "cache", *options)
 

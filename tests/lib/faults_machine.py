@@ -475,13 +475,13 @@ def small_disk(tiny):
     recovers(tiny)
 
 
-@fault("the ESP is too small for two kernels: by how many bytes")
+@fault("the ESP is too small for three kernels: by how many bytes")
 def small_esp(tiny):
     tiny.add(make_deb("hello", "2.0", {"usr/lib/blob": noise(64 * MIB // 2)}))
     tiny.manifest["partitions"]["usr"] = "64M"
     tiny.manifest["partitions"]["disk"] = "1G"
     tiny.layer["initrd"]["include"].append("/usr/lib/blob")
-    refused(tiny, "Partition esp (67108864 bytes)", "two kernel images", "bytes are missing")
+    refused(tiny, "Partition esp (67108864 bytes)", "three kernel images", "bytes are missing")
     tiny.manifest["partitions"]["esp"] = "256M"
     recovers(tiny)
 

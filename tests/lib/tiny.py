@@ -135,7 +135,7 @@ class Tiny:
         for name, text in self.files.items():
             path = self.layer_path.parent / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
         self.layer_path.parent.mkdir(exist_ok=True)
         self.layer_path.write_text(json.dumps(self.layer, indent=2))
 

@@ -201,10 +201,13 @@ static void test_release(void **state)
         fixture_init(&f);
         fixture_package(&f, "a", "1:2-3");
         f.m.version = (char *)"1.0 \"x\"";
-        put(f.c.tree, "/usr/lib/os-release", "ID=debian\nIMAGE_ID=old\n", 0644);
+        f.c.epoch = 1790000000;
+        put(f.c.tree, "/usr/lib/os-release", "ID=debian\nIMAGE_ID=old\nSLIPWAY_TIMESTAMP=1\n",
+            0644);
         assert_ok(fixup_release(&f.c, &err), &err);
         assert_text(f.c.tree, "/usr/lib/os-release",
-                    "ID=debian\nIMAGE_ID=test\nIMAGE_VERSION=\"1.0 \\\"x\\\"\"\n");
+                    "ID=debian\nIMAGE_ID=test\nIMAGE_VERSION=\"1.0 \\\"x\\\"\"\n"
+                    "SLIPWAY_TIMESTAMP=1790000000\n");
         assert_text(f.c.tree, "/usr/share/slipway/packages.json",
                     "[\n  {\n    \"name\":\"a\",\n    \"version\":\"1:2-3\",\n"
                     "    \"architecture\":\"amd64\"\n  }\n]\n");

@@ -2,7 +2,7 @@
 
 /* What fetching decides without a network: proxies, addresses of objects, parts of URLs, pauses. */
 
-#include "data-url.h"
+#include "base64.h"
 #include "fetch-internal.h"
 #include "test.h"
 #include "url.h"
