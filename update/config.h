@@ -27,9 +27,7 @@ struct update_config {
                           /etc/slipway/keys.d */
         char **revoked; /* the same, of keys that no longer count; default …/revoked.d */
         struct update_window window;
-        int reboot;          /* enum { UPDATE_URL_MAX = 1024 };
-         
-enum reboot_strategy */
+        int reboot;          /* enum reboot_strategy */
         char *fleetlock_url; /* with REBOOT_FLEETLOCK */
         char *fleetlock_group;
 };

@@ -68,6 +68,28 @@ static void there_and_back(void **state _unused_)
 }
 
 /* What the parser would refuse is not written either. */
+/* Releases of older composers do not say which modules they have. */
+static void modules_may_be_unsaid(void **state _unused_)
+{
+        static const struct {
+                const char *name;
+                uint8_t byte;
+        } cases[] = { { "should-pass-modules.json", 0xef }, { "should-pass-full.json", 0 } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_release_ struct release release = {}, again = {};
+                _cleanup_free_ char *text = NULL;
+                struct error err = {};
+
+                assert_ok(parse_file(cases[i].name, &release, &err), &err);
+                assert_int_equal(release.modules.bytes[31], cases[i].byte);
+                assert_ok(release_text(&release, &text, &err), &err);
+                assert_true(!strstr(text, "\"modules\"") == (cases[i].byte == 0));
+                assert_ok(release_parse("again", text, strlen(text), &again, &err), &err);
+                assert_memory_equal(&again.modules, &release.modules, sizeof(again.modules));
+        }
+}
+
 static void refused_text(void **state _unused_)
 {
         _cleanup_release_ struct release release = {};
@@ -103,8 +125,11 @@ static void age(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(corpus),       cmocka_unit_test(there_and_back),
-                cmocka_unit_test(refused_text), cmocka_unit_test(too_large),
+                cmocka_unit_test(corpus),
+                cmocka_unit_test(there_and_back),
+                cmocka_unit_test(modules_may_be_unsaid),
+                cmocka_unit_test(refused_text),
+                cmocka_unit_test(too_large),
                 cmocka_unit_test(age),
         };
 
