@@ -207,7 +207,7 @@ class Machine:
 
     def poweroff(self, key):
         self.ssh(key, "sudo systemctl poweroff --no-block", check=False)
-        return self.wait_end()
+        return self.wait_end(self.age() + BOOT_DEADLINE)
 
     def stop(self):
         """ctrl-a x: QEMU's own way out."""
