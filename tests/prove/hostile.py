@@ -176,7 +176,8 @@ def slow_ones(bench, names):
 
     def run(what, trick, name):
         try:
-            bench.attempt(f"{name}: {what}", trick, {name}, seconds=SLOW_SECONDS)
+            # What is short enough comes in time, however slowly.
+            bench.attempt(f"{name}: {what}", trick, {name}, must_fail=False, seconds=SLOW_SECONDS)
         except SystemExit as error:
             failed.append(str(error))
 
