@@ -152,7 +152,8 @@ def main():
                 host = Host(vm, key)
                 prove(host, web, made["size"])
                 vm.poweroff(key)
-        print(f"update: {host.checks} checks held from {channel.FIRST} to {channel.SECOND}, back and forward again")
+        print(f"update: {host.checks} checks held from {channel.FIRST} to {channel.SECOND} and back"
+              + ("" if slipway.QUICK else ", and forward again"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
