@@ -192,3 +192,18 @@ int buffer_take(struct buffer *b, char **ret, size_t *size)
         b->size = b->capacity = 0;
         return 0;
 }
+
+int bytes_grow(char **bytes, size_t *capacity, size_t limit, struct error *err)
+{
+        size_t larger = MIN(2 * *capacity, limit);
+        char *moved;
+
+        if (*capacity >= limit)
+                return error_set(err, -EFBIG, "larger than %zu bytes", limit);
+        moved = realloc(*bytes, larger + 1);
+        if (!moved)
+                return error_oom(err);
+        *bytes = moved;
+        *capacity = larger;
+        return 0;
+}

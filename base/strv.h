@@ -3,7 +3,7 @@
 
 /* NULL-terminated arrays of owned strings, and a string builder that remembers failure. */
 
-#include "macro.h"
+#include "error.h"
 
 /* Iterates over a strv that may be NULL. */
 #define STRV_FOREACH(s, strv) for (char **s = (strv); s && *s; s++)
@@ -46,3 +46,7 @@ void buffer_puts(struct buffer *b, const char *s);
 void buffer_printf(struct buffer *b, const char *format, ...) _printf_(2, 3);
 /* Moves the content out (never NULL on success; size may be NULL). 0 or -ENOMEM. */
 int buffer_take(struct buffer *b, char **ret, size_t *size) _must_check_;
+
+/* Twice the memory for bytes of which nobody knows how many will come, with one more behind the
+ * capacity; -EFBIG when that is the limit already. */
+int bytes_grow(char **bytes, size_t *capacity, size_t limit, struct error *err) _must_check_;

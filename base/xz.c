@@ -9,6 +9,7 @@
 
 #include "library.h"
 #include "xz.h"
+#include "strv.h"
 
 #define LZMA_LIBRARY "liblzma.so.5"
 
@@ -51,22 +52,6 @@ static int lzma_load(struct error *err)
 
 /* ---- unpacking ---- */
 
-/* Twice the space for what comes out, up to the limit. */
-static int grow(char **out, size_t *capacity, size_t limit, struct error *err)
-{
-        size_t larger = MIN(2 * *capacity, limit);
-        char *moved;
-
-        if (*capacity >= limit)
-                return error_set(err, -EFBIG, "larger than %zu bytes", limit);
-        moved = realloc(*out, larger + 1);
-        if (!moved)
-                return error_oom(err);
-        *out = moved;
-        *capacity = larger;
-        return 0;
-}
-
 int xz_unpack(const void *data, size_t size, size_t limit, char **ret, size_t *ret_size,
               struct error *err)
 {
@@ -89,7 +74,7 @@ int xz_unpack(const void *data, size_t size, size_t limit, char **ret, size_t *r
                 code = lzma.code(&stream, LZMA_FINISH);
                 done = capacity - stream.avail_out;
                 if (code == LZMA_OK && done == capacity)
-                        r = grow(&out, &capacity, limit, err);
+                        r = bytes_grow(&out, &capacity, limit, err);
         }
         lzma.end(&stream);
         if (r < 0)

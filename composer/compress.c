@@ -9,6 +9,7 @@
 
 #include "compress.h"
 #include "xz.h"
+#include "strv.h"
 
 enum { LEVEL = 6 };
 
@@ -59,22 +60,6 @@ const char *compressed_suffix(const char *name)
         return NULL;
 }
 
-/* Twice the space for what comes out, up to the limit. */
-static int grow(char **out, size_t *capacity, size_t limit, struct error *err)
-{
-        size_t larger = MIN(2 * *capacity, limit);
-        char *moved;
-
-        if (*capacity >= limit)
-                return error_set(err, -EFBIG, "larger than %zu bytes", limit);
-        moved = realloc(*out, larger + 1);
-        if (!moved)
-                return error_oom(err);
-        *out = moved;
-        *capacity = larger;
-        return 0;
-}
-
 /* One frame behind the other. */
 static int decode_zstd(const void *data, size_t size, size_t limit, char **out, size_t *ret_size,
                        struct error *err)
@@ -97,7 +82,7 @@ static int decode_zstd(const void *data, size_t size, size_t limit, char **out, 
                 if (ZSTD_isError(left))
                         r = error_set(err, -EBADMSG, "zstd: %s", ZSTD_getErrorName(left));
                 else if (output.pos == output.size && left > 0)
-                        r = grow(out, &capacity, limit, err);
+                        r = bytes_grow(out, &capacity, limit, err);
                 else if (left > 0 && input.pos + output.pos == before)
                         r = error_set(err, -EBADMSG, "zstd: truncated data");
                 output.dst = *out;
