@@ -45,6 +45,7 @@ struct run {
         const struct workdir *w;
         const struct manifest *m;
         const struct compose_options *options;
+        struct signers signers;
         struct composition *c;
         struct draft drafts[DRAFTS_MAX];
         const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
@@ -158,8 +159,8 @@ static int step_resolve(struct run *run, struct error *err)
                 r = base_commit_find(run->w, run->options->base, &run->base, err);
         if (r < 0)
                 return r;
-        r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &run->base, &c->key,
-                       err);
+        r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &run->base,
+                       &run->signers, &c->key, err);
         if (r < 0 || run->w->output_fd < 0 || run->options->until != STEP_OUTPUT)
                 return r;
         return receipt_check(run->w->output_fd, c, err);
@@ -669,6 +670,7 @@ static void run_done(struct run *run)
         buffer_done(&run->layout);
         package_trees_done(&run->trees);
         lock_done(&run->lock);
+        signers_done(&run->signers);
 }
 
 static int lock_output(const struct run *run, struct error *err)
@@ -699,7 +701,9 @@ int compose(const struct workdir *w, const struct manifest *m,
         };
         int r, settled;
 
-        r = lock_output(&run, err);
+        r = signers_open(options->keys, &m->trust, &run.signers, err);
+        if (r >= 0)
+                r = lock_output(&run, err);
         if (r >= 0)
                 r = run_steps(&run, err);
         settled = settle_repository(&run, r < 0 ? NULL : err);

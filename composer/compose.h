@@ -7,11 +7,13 @@
 #include "block-digests.h"
 #include "layout.h"
 #include "merge.h"
+#include "signer.h"
 
 struct compose_options {
         bool locked;      /* use the lock file's packages and nothing else */
         enum step until;  /* the last step to run */
         uint64_t epoch;   /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
+        const char *keys; /* directory of what signs, see signer.h; NULL: nothing is signed */
         const char *base; /* what the image lies like, see base_commit_find(); NULL: nothing */
 };
 

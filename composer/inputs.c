@@ -184,9 +184,26 @@ static void add_ids(struct hasher *h, const char *label, const struct id_allocat
         }
 }
 
+static int add_signers(struct hasher *h, const struct signers *signers, struct error *err)
+{
+        int r = 0;
+
+        for (enum signer_role role = 0; r >= 0 && role < _SIGNER_MAX; role++) {
+                struct sha256 identity;
+
+                if (!signers->of[role].key)
+                        continue;
+                r = signer_identity(&signers->of[role], &identity, err);
+                add_string(h, "signer", signer_role_name(role));
+                add(h, "identity", identity.bytes, SHA256_SIZE);
+        }
+        return r;
+}
+
 int inputs_key(const struct workdir *w, const struct manifest *m,
                const struct package_set *packages, const struct lock *lock, uint64_t epoch,
-               const struct sha256 *base, struct sha256 *ret, struct error *err)
+               const struct sha256 *base, const struct signers *signers, struct sha256 *ret,
+               struct error *err)
 {
         _cleanup_hasher_ struct hasher h = {};
         int r;
@@ -198,6 +215,8 @@ int inputs_key(const struct workdir *w, const struct manifest *m,
                 r = add_manifest(&h, m, err);
         if (r >= 0)
                 r = add_layers(&h, w, m, err);
+        if (r >= 0)
+                r = add_signers(&h, signers, err);
         if (r < 0)
                 return r;
         add(&h, "base", base->bytes, SHA256_SIZE);

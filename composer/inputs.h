@@ -6,10 +6,12 @@
 #include "compose.h"
 
 /* sha256 over everything a build depends on: this program, manifest and layers with all their
- * files, programs for the image, packages, id allocations, epoch, base (zeros: none). */
+ * files, programs for the image, packages, id allocations, epoch, base (zeros: none), and the
+ * public half of what signs. */
 int inputs_key(const struct workdir *w, const struct manifest *m,
                const struct package_set *packages, const struct lock *lock, uint64_t epoch,
-               const struct sha256 *base, struct sha256 *ret, struct error *err) _must_check_;
+               const struct sha256 *base, const struct signers *signers, struct sha256 *ret,
+               struct error *err) _must_check_;
 
 /* Fills c from the receipt in the output directory when it is for c->key and every artifact is
  * there as it was written; c->unchanged says so. A missing or foreign receipt is no error. */

@@ -55,9 +55,14 @@ int kernel_image_cmdline(const struct manifest *m, const struct sha256 *root_has
                          struct error *err)
 {
         _cleanup_buffer_ struct buffer line = {};
+        _cleanup_strv_ char **trust = NULL;
         char hex[SHA256_HEX_SIZE];
+        int r = trust_kernel_options(&m->trust, &trust, err);
 
+        if (r < 0)
+                return r;
         buffer_printf(&line, "usrhash=%s", sha256_hex(root_hash, hex));
+        append_words(&line, trust);
         for (size_t i = 0; i < m->n_layers; i++)
                 append_words(&line, m->layers[i].kernel.options);
         append_words(&line, m->kernel.options);

@@ -7,8 +7,8 @@
 #include "manifest.h"
 #include "tree.h"
 
-/* The words of the kernel command line: usrhash, then the layers' options, then the manifest's.
- * Caller frees. */
+/* The words of the kernel command line: usrhash, what "trust" adds, then the layers' options, then
+ * the manifest's. Caller frees. */
 int kernel_image_cmdline(const struct manifest *m, const struct sha256 *root_hash, char **ret,
                          struct error *err) _must_check_;
 

@@ -181,6 +181,8 @@ const struct record manifest_record = {
                   "Sizes that differ from the defaults.", &partitions_record },
                 { "erofs", field_record, offsetof(struct manifest, erofs), 0,
                   "How the image of /usr is packed.", &image_settings_record },
+                { "trust", field_record, offsetof(struct manifest, trust), 0,
+                  "Links of the chain from firmware to /usr that are signed.", &trust_record },
                 {},
         },
         manifest_free_members,

@@ -5,6 +5,7 @@
  * and layer.c are the reference: parser, `slipway schema` and docs/manifest.md come from them. */
 
 #include "image.h"
+#include "trust.h"
 
 struct repository_config {
         char *name;                  /* logical: "debian"; the URL comes from mirror.c */
@@ -75,6 +76,7 @@ struct manifest {
         } kernel;
         struct partitions_config partitions;
         struct image_settings erofs;
+        struct trust_config trust;
         struct layer *layers; /* loaded, in the order named */
         size_t n_layers;
         char *path; /* absolute path of the manifest */

@@ -6,7 +6,7 @@
 #include "compose.h"
 #include "strv.h"
 
-enum { KEY_LOCKED = 0x200, KEY_UNTIL, KEY_BASE };
+enum { KEY_LOCKED = 0x200, KEY_UNTIL, KEY_BASE, KEY_KEYS };
 
 struct arguments {
         struct cli_options cli;
@@ -20,6 +20,8 @@ static const struct argp_option options[] = {
         { "locked", KEY_LOCKED, NULL, 0, "Use exactly the lock file's packages", 0 },
         { "base", KEY_BASE, "COMMIT|IMAGE", 0,
           "Lay the image out like an earlier one: updates from there fetch little", 0 },
+        { "keys", KEY_KEYS, "DIR", 0, "Sign what the manifest's \"trust\" wants with these keys",
+          0 },
         { "until", KEY_UNTIL, "STEP", 0,
           "Stop after a step: resolve, fetch, import, merge, commit, erofs, verity, initrd, uki, "
           "disk, output",
@@ -45,6 +47,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case 'a': a->architecture = argument; return 0;
         case KEY_LOCKED: a->compose.locked = true; return 0;
         case KEY_BASE: a->compose.base = argument; return 0;
+        case KEY_KEYS: a->compose.keys = argument; return 0;
         case KEY_UNTIL:
                 if (find_step(argument) < 0)
                         argp_error(state, "unknown step '%s'", argument);

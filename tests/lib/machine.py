@@ -23,6 +23,8 @@ import slipway
 GUEST_SEES_HOST = "10.0.2.2"
 # A loaded machine may be slow; a machine that hangs must not hang the test.
 BOOT_DEADLINE = float(os.environ.get("SLIPWAY_BOOT_DEADLINE", "420"))
+# What ssh says when it got no further than the connection.
+NOT_GREETED = re.compile(r"banner exchange|kex_exchange_identification|Connection (refused|reset)")
 
 
 def enter_namespace():
@@ -181,9 +183,8 @@ class Machine:
             line = child.stdout.readline()
             return line, self.age()
 
-    def ssh(self, key, command, user="core", check=True, timeout=120):
-        """Runs a command in the guest; returns its output."""
-        end = time.monotonic() + timeout
+    def _ssh_once(self, key, command, user, end):
+        """Exit status and output of a command in the guest; None as the status when `end` came first."""
         # Into a file: a pipe that nobody empties would stall the command. The console is drained
         # meanwhile, or the machine would stall on that.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -193,11 +194,23 @@ class Machine:
                 if time.monotonic() > end:
                     child.kill()
                     child.wait()
-                    raise SystemExit(f"ssh {command!r}: no answer within {timeout} s")
+                    break
             output.seek(0)
-            text = output.read()
-        if check and child.returncode != 0:
-            raise SystemExit(f"ssh {command!r}: exit {child.returncode}: {text}")
+            return child.returncode if time.monotonic() <= end else None, output.read()
+
+    def ssh(self, key, command, user="core", check=True, timeout=120):
+        """Runs a command in the guest; returns its output."""
+        end = time.monotonic() + timeout
+        while True:
+            status, text = self._ssh_once(key, command, user, end)
+            if status is None:
+                raise SystemExit(f"ssh {command!r}: no answer within {timeout} s: {text}")
+            # A guest that is still starting may be too busy to greet in time: nothing was run, so ask again.
+            if status != 255 or not NOT_GREETED.search(text):
+                break
+            time.sleep(1)
+        if check and status != 0:
+            raise SystemExit(f"ssh {command!r}: exit {status}: {text}")
         return text
 
     def clock(self, key):
