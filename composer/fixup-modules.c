@@ -4,7 +4,10 @@
  * write it, so the builder's own depmod does, on a directory that stands in for the image's:
  * nothing of the image is executed. Unpacking the modules is most of depmod's time, and it has one
  * thread, so we unpack them for it. What it finds is kept in the cache under the digest of
- * everything that went in. */
+ * everything that went in.
+ *
+ * When a layer says "modules": "closure", the index of all modules tells which ones are needed, the
+ * others leave the tree, and what is left gets an index of its own. */
 
 #include <fcntl.h>
 
@@ -14,6 +17,7 @@
 #include "fixup.h"
 #include "io.h"
 #include "kmodules.h"
+#include "module-use.h"
 #include "parallel.h"
 #include "process.h"
 #include "scratch.h"
@@ -242,42 +246,92 @@ static int run_depmod(struct module_index *m, struct buffer *b, struct error *er
         return r < 0 ? r : pack_index(m, b, err);
 }
 
-/* From the cache, or made and put there. */
-static int index_modules(struct module_index *m, struct error *err)
+/* depmod's index of what is in the tree, from the cache, or made and put there. */
+static int index_modules(struct module_index *m, char **ret, size_t *ret_size, struct error *err)
 {
-        _cleanup_free_ char *data = NULL;
         _cleanup_buffer_ struct buffer b = {};
         char key[SHA256_HEX_SIZE], name[sizeof("modules-") + SHA256_HEX_SIZE];
-        size_t size;
         int r = kmodules_key(m->modules, m->c->store, NULL, key, err);
 
         if (r < 0)
                 return r;
         snprintf(name, sizeof(name), "modules-%s", key);
-        r = derived_load(m->c->w->cache_fd, name, INDEX_MAX, &data, &size, err);
+        r = derived_load(m->c->w->cache_fd, name, INDEX_MAX, ret, ret_size, err);
         if (r != 0)
-                return r < 0 ? r : unpack_index(m, data, size, err);
+                return MIN(r, 0);
         r = run_depmod(m, &b, err);
         if (r == 0)
                 r = derived_keep(m->c->w->cache_fd, name, b.data, b.size, err);
-        return r < 0 ? r : unpack_index(m, b.data, b.size, err);
+        if (r < 0)
+                return r;
+        return buffer_take(&b, ret, ret_size) < 0 ? error_oom(err) : 0;
+}
+
+/* ---- "modules": "closure" ---- */
+
+static bool ships_closure(const struct manifest *m)
+{
+        for (size_t i = 0; i < m->n_layers; i++)
+                if (m->layers[i].modules == MODULES_CLOSURE)
+                        return true;
+        return false;
+}
+
+/* A directory that is empty now goes too, and so on upwards. */
+static void remove_file(struct tree_node *node)
+{
+        struct tree_node *parent = node->parent;
+
+        tree_remove(node);
+        if (parent->n_children == 0 && parent->parent)
+                remove_file(parent);
+}
+
+static int remove_unneeded(const struct fixup_context *c, struct tree_node *modules,
+                           const char *packed, size_t size, struct error *err)
+{
+        _cleanup_module_use_ struct module_use use = {};
+        int r = module_use_find(c->w, c->m, c->tree, modules, packed, size, &use, err);
+
+        for (size_t i = 0; r >= 0 && i < use.count; i++)
+                if (!use.items[i].needed)
+                        remove_file(use.items[i].node);
+        return r;
+}
+
+static int index_kernel(struct fixup_context *c, struct tree_node *modules, struct error *err)
+{
+        _cleanup_(module_index_done) struct module_index all = { .c = c,
+                                                                 .modules = modules,
+                                                                 .scratch = SCRATCH_NULL };
+        _cleanup_(module_index_done) struct module_index left = { .c = c,
+                                                                  .modules = modules,
+                                                                  .scratch = SCRATCH_NULL };
+        _cleanup_free_ char *packed = NULL, *packed_left = NULL;
+        size_t size, size_left;
+        int r = index_modules(&all, &packed, &size, err);
+
+        if (r < 0 || !ships_closure(c->m))
+                return r < 0 ? r : unpack_index(&all, packed, size, err);
+        r = remove_unneeded(c, modules, packed, size, err);
+        if (r >= 0)
+                r = index_modules(&left, &packed_left, &size_left, err);
+        return r < 0 ? r : unpack_index(&left, packed_left, size_left, err);
 }
 
 int fixup_modules(struct fixup_context *c, struct error *err)
 {
-        const struct tree_node *top = tree_lookup(c->tree, "/usr/lib/modules");
+        struct tree_node *top = tree_lookup(c->tree, "/usr/lib/modules");
 
         for (size_t i = 0; top && i < top->n_children; i++) {
-                _cleanup_(module_index_done) struct module_index m = { .c = c,
-                                                                       .modules = top->children[i],
-                                                                       .scratch = SCRATCH_NULL };
+                struct tree_node *modules = top->children[i];
                 int r;
 
-                if (!S_ISDIR(m.modules->inode->mode) || !tree_child(m.modules, "modules.order"))
+                if (!S_ISDIR(modules->inode->mode) || !tree_child(modules, "modules.order"))
                         continue;
-                r = index_modules(&m, err);
+                r = index_kernel(c, modules, err);
                 if (r < 0)
-                        return error_prefix(err, r, "modules of %s", m.modules->name);
+                        return error_prefix(err, r, "modules of %s", modules->name);
         }
         return 0;
 }

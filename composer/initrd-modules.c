@@ -7,9 +7,7 @@
  * into a second one, and the builder's depmod makes indexes for exactly these. Nothing of the image
  * is executed.
  *
- *   <private>/index/modules.dep.bin …                     copied from the image
- *   <private>/index/kernel/….ko.xz                        empty: libkmod ignores a dependency whose
- *                                                         file it cannot see
+ *   <private>/index/                                      see module-directory.h
  *   <private>/root/usr/lib/modules/<version>/kernel/….ko  what goes into the initrd
  *   <private>/root/usr/lib/modules/<version>/modules.*    made by depmod */
 
@@ -20,6 +18,7 @@
 #include "initrd-tree.h"
 #include "io.h"
 #include "kmodules.h"
+#include "module-directory.h"
 #include "parallel.h"
 #include "process.h"
 #include "scratch.h"
@@ -30,11 +29,6 @@ enum {
         PACKED_MAX = 1024 * 1024 * 1024,
 };
 
-/* What libkmod answers from. */
-static const char *const index_files[] = {
-        "modules.dep.bin",     "modules.alias.bin",         "modules.symbols.bin",
-        "modules.builtin.bin", "modules.builtin.alias.bin", "modules.softdep",
-};
 /* What depmod wants to know besides the modules. */
 static const char *const depmod_files[] = {
         "modules.builtin",
@@ -47,13 +41,13 @@ static const char *const initrd_files[] = {
         "modules.builtin.alias.bin", "modules.softdep",   "modules.devname",
 };
 
-static const char placeholder[] = "empty";
 static const char firmware_entry[] = "firmware"; /* no module's path: these begin with "kernel/" */
 
 struct private
 {
         struct initrd *initrd;
         const char *version;
+        const struct tree_node *directory; /* /usr/lib/modules/<version> in the image */
         struct scratch scratch;
         char *index;  /* <path>/index */
         char *root;   /* <path>/root */
@@ -144,42 +138,6 @@ static int copy_files(const struct private *p, const char *const *names, size_t 
                 r = load_file(p, names[i], INDEX_SIZE_MAX, &data, &size, err);
                 if (r >= 0 && data)
                         r = put_private(directory, names[i], data, size, err);
-        }
-        return r;
-}
-
-/* A path below the kernel's module directory in the image, from the node's absolute one. */
-static const char *module_name(const struct private *p, const char *path)
-{
-        return path + strlen("/usr/lib/modules/") + strlen(p->version) + 1;
-}
-
-/* One system call each, as there are thousands. All modules are links to one empty file: making and
- * deleting thousands of inodes at every build is slow on ext4, which does not reuse a number for a
- * minute and passes over all of them in each search. */
-static int put_placeholder(int index_fd, const char *name, mode_t mode, struct error *err)
-{
-        int r = S_ISDIR(mode)   ? mkdirat(index_fd, name, 0700)
-                : S_ISREG(mode) ? linkat(index_fd, placeholder, index_fd, name, 0)
-                                : 0;
-
-        return r < 0 ? error_errno(err, "placeholder of %s", name) : 0;
-}
-
-static int put_placeholders(const struct private *p, struct error *err)
-{
-        _cleanup_free_ char *path = image_file(p, "kernel");
-        const struct tree_node *top = path ? tree_lookup(p->initrd->image, path) : NULL;
-        _cleanup_close_ int index_fd = open(p->index, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = path ? 0 : error_oom(err);
-
-        if (index_fd < 0 || mknodat(index_fd, placeholder, S_IFREG | 0600, 0) < 0)
-                return error_errno(err, "%s", p->index);
-        for (const struct tree_node *node = top; r >= 0 && node; node = tree_next(top, node)) {
-                char name[TREE_PATH_MAX];
-
-                r = put_placeholder(index_fd, module_name(p, tree_path(node, name)),
-                                    node->inode->mode, err);
         }
         return r;
 }
@@ -303,9 +261,7 @@ static int make(struct private *p, const struct workdir *w, char *const *names, 
 
         r = open_private(p, w, err);
         if (r >= 0)
-                r = copy_files(p, index_files, ARRAY_SIZE(index_files), p->index, err);
-        if (r >= 0)
-                r = put_placeholders(p, err);
+                r = module_directory_write(p->directory, p->initrd->store, NULL, 0, p->index, err);
         if (r >= 0)
                 r = kmodules_closure(p->index, names, &p->modules, err);
         if (r >= 0)
@@ -360,19 +316,15 @@ static int adopt_all(const struct private *p, const char *data, size_t size, str
         return r;
 }
 
-/* The modules' directory in the image; the kernel was found there. */
 static int cache_name(const struct private *p, char *const *names, char **ret, struct error *err)
 {
-        _cleanup_free_ char *path = string_format("/usr/lib/modules/%s", p->version);
-        const struct tree_node *modules = path ? tree_lookup(p->initrd->image, path) : NULL;
         char key[SHA256_HEX_SIZE];
         int r;
 
-        if (!path)
-                return error_oom(err);
-        if (!modules)
-                return error_set(err, -ENOENT, "%s is not in the image", path);
-        r = kmodules_key(modules, p->initrd->store, names, key, err);
+        if (!p->directory)
+                return error_set(err, -ENOENT, "/usr/lib/modules/%s is not in the image",
+                                 p->version);
+        r = kmodules_key(p->directory, p->initrd->store, names, key, err);
         if (r < 0)
                 return r;
         *ret = string_format("initrd-modules-%s", key);
@@ -385,11 +337,15 @@ int initrd_modules(struct initrd *i, const struct workdir *w, const char *versio
         _cleanup_(private_done) struct private p = { .initrd = i,
                                                      .version = version,
                                                      .scratch = SCRATCH_NULL };
-        _cleanup_free_ char *name = NULL, *data = NULL;
+        _cleanup_free_ char *path = NULL, *name = NULL, *data = NULL;
         _cleanup_buffer_ struct buffer b = {};
         size_t size;
         int r;
 
+        path = string_format("/usr/lib/modules/%s", version);
+        if (!path)
+                return error_oom(err);
+        p.directory = tree_lookup(i->image, path);
         r = cache_name(&p, names, &name, err);
         if (r >= 0)
                 r = derived_load(w->cache_fd, name, PACKED_MAX, &data, &size, err);
