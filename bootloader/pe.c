@@ -9,8 +9,12 @@
  *   table_offset       section table, 40 bytes each, up to SizeOfHeaders
  *   file-aligned       the sections' bytes
  *
+ *   certificates_offset  at the end of a signed image: pe-certificate.c
+ *
  * Appending: the new rows go behind the table, the bytes behind the file, addresses behind the last
- * section. Sizes in the optional header follow; the checksum, which UEFI ignores, becomes 0. */
+ * section. Sizes in the optional header follow; the checksum, which UEFI ignores, becomes 0. What
+ * alignment leaves free between two sections in the file becomes the end of the first one, beyond
+ * its size in memory: signatures are of the sections' bytes. */
 
 #include <assert.h>
 #include <endian.h>
@@ -25,8 +29,8 @@ enum {
         /* Where large sections begin in the file, so that a kernel has the blocks here that it has
          * in an image, and an update fetches them once. */
         FILE_BLOCK = 4096,
-        /* Sections are addressed by 32 bits; half of that leaves no overflow anywhere. */
-        IMAGE_SIZE_MAX = 0x7fffffff,
+        IMAGE_SIZE_MAX = PE_FILE_SIZE_MAX,
+        CERTIFICATE_ALIGN = 8,
 };
 
 /* Contents of sections that are only data for the stub. */
@@ -104,6 +108,30 @@ static int read_coff(const void *data, size_t size, struct pe *pe, struct coff_h
         return 0;
 }
 
+/* Where certificates are, which must be the end of the file. Overlap with sections is for the
+ * sections' check to find: `size` ends where the table begins. */
+static int read_directories(const void *data, size_t size, uint64_t at, uint32_t n, struct pe *pe,
+                            struct error *err)
+{
+        uint32_t entry[2];
+
+        pe->checksum_offset = (uint32_t)(at + offsetof(struct optional_header, check_sum));
+        if (n <= DIRECTORY_SECURITY)
+                return 0;
+        at += sizeof(struct optional_header) + DIRECTORY_SECURITY * sizeof(entry);
+        if (!fetch(data, size, at, entry, sizeof(entry)))
+                return malformed(err, "the data directories do not fit");
+        pe->security_offset = (uint32_t)at;
+        pe->certificates_offset = le32toh(entry[0]);
+        pe->certificates_size = le32toh(entry[1]);
+        if (pe->certificates_offset == 0 && pe->certificates_size == 0)
+                return 0;
+        if (pe->certificates_size == 0 || pe->certificates_offset % CERTIFICATE_ALIGN != 0 ||
+            (uint64_t)pe->certificates_offset + pe->certificates_size != size)
+                return malformed(err, "the certificate table is not the end of the file");
+        return 0;
+}
+
 static int read_optional(const void *data, size_t size, const struct coff_header *coff,
                          struct pe *pe, struct error *err)
 {
@@ -123,8 +151,8 @@ static int read_optional(const void *data, size_t size, const struct coff_header
         pe->headers_size = le32toh(o.size_of_headers);
         pe->image_size = le32toh(o.size_of_image);
         pe->initialized_data_size = le32toh(o.size_of_initialized_data);
-        if (at + length > IMAGE_SIZE_MAX)
-                return malformed(err, "the section table lies outside of the headers");
+        if (at + length > IMAGE_SIZE_MAX || size > PE_FILE_SIZE_MAX)
+                return malformed(err, "it is too large");
         pe->table_offset = (uint32_t)(at + length);
         if (!power_of_two(pe->section_alignment) || !power_of_two(pe->file_alignment) ||
             pe->file_alignment > pe->section_alignment || pe->section_alignment > 64 * KIB)
@@ -134,7 +162,7 @@ static int read_optional(const void *data, size_t size, const struct coff_header
                 return malformed(err, "the section table lies outside of the headers");
         if (pe->image_size > IMAGE_SIZE_MAX || pe->image_size % pe->section_alignment != 0)
                 return malformed(err, "strange image size");
-        return 0;
+        return read_directories(data, size, at, le32toh(o.number_of_rva_and_sizes), pe, err);
 }
 
 static int check_section(const struct pe *pe, const struct pe_section *s, uint64_t previous_end,
@@ -184,7 +212,8 @@ int pe_read(const void *data, size_t size, struct pe *ret, struct error *err)
         if (r >= 0)
                 r = read_optional(data, size, &coff, &pe, err);
         if (r >= 0)
-                r = read_sections(data, size, &pe, err);
+                r = read_sections(data, pe.certificates_size > 0 ? pe.certificates_offset : size,
+                                  &pe, err);
         if (r >= 0)
                 *ret = pe;
         return r;
@@ -198,13 +227,38 @@ const struct pe_section *pe_find(const struct pe *pe, const char *name)
         return NULL;
 }
 
+/* The section whose bytes are the last in the file; NULL when none has any. */
+static struct pe_section *last_in_file(struct pe *pe)
+{
+        struct pe_section *last = NULL;
+
+        for (size_t i = 0; i < pe->n_sections; i++) {
+                struct pe_section *s = &pe->sections[i];
+
+                if (s->file_size > 0 && (!last || s->offset > last->offset))
+                        last = s;
+        }
+        return last;
+}
+
+static void reach(struct pe *pe, struct pe_section *s, uint64_t end)
+{
+        uint32_t grown = (uint32_t)end - s->offset;
+
+        pe->initialized_data_size += grown - s->file_size;
+        s->file_size = grown;
+}
+
 /* Gives the new sections their places behind what is there. */
 static int place(const struct uki_section *sections, size_t n_sections, size_t size, struct pe *pe,
                  uint64_t *ret_size, struct error *err)
 {
         const struct pe_section *last = &pe->sections[pe->n_sections - 1];
         uint64_t address = (uint64_t)last->address + last->memory_size, at = size;
+        struct pe_section *before = last_in_file(pe);
 
+        if (!before)
+                return malformed(err, "its sections have no bytes");
         if (n_sections > PE_SECTIONS_MAX - pe->n_sections ||
             (pe->n_sections + n_sections) * sizeof(struct section_header) >
                     pe->headers_size - pe->table_offset)
@@ -224,6 +278,7 @@ static int place(const struct uki_section *sections, size_t n_sections, size_t s
                     at + in->size > IMAGE_SIZE_MAX - MAX(pe->file_alignment, (uint32_t)FILE_BLOCK))
                         return error_set(err, -EFBIG, "Section %s: the image exceeds 2 GiB",
                                          in->name);
+                reach(pe, before, at);
                 strcpy(s->name, in->name);
                 s->address = (uint32_t)address;
                 s->memory_size = (uint32_t)in->size;
@@ -233,21 +288,12 @@ static int place(const struct uki_section *sections, size_t n_sections, size_t s
                 at += s->file_size;
                 pe->initialized_data_size += s->file_size;
                 pe->n_sections++;
+                if (s->file_size > 0)
+                        before = s;
         }
         pe->image_size = (uint32_t)ROUND_UP(address, pe->section_alignment);
         *ret_size = at;
         return 0;
-}
-
-static bool is_signed(const void *data, size_t size, const struct pe *pe)
-{
-        uint64_t at = pe->coff_offset + sizeof(struct coff_header) + sizeof(struct optional_header);
-        uint64_t directory;
-
-        return at + (DIRECTORY_SECURITY + 1) * sizeof(directory) <= pe->table_offset &&
-               fetch(data, size, at + DIRECTORY_SECURITY * sizeof(directory), &directory,
-                     sizeof(directory)) &&
-               directory != 0;
 }
 
 static void put_headers(char *image, const struct pe *pe)
@@ -266,6 +312,18 @@ static void put_headers(char *image, const struct pe *pe)
         o.size_of_image = htole32(pe->image_size);
         o.check_sum = 0;
         memcpy(image + at, &o, sizeof(o));
+}
+
+/* Of sections that were there, the last one's size in the file may have changed. */
+static void put_old_sections(char *image, const struct pe *pe, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                uint32_t size = htole32(pe->sections[i].file_size);
+
+                memcpy(image + pe->table_offset + i * sizeof(struct section_header) +
+                               offsetof(struct section_header, size_of_raw_data),
+                       &size, sizeof(size));
+        }
 }
 
 static void put_section(char *image, const struct pe *pe, size_t index,
@@ -298,7 +356,7 @@ int pe_append(const void *data, size_t size, const struct uki_section *sections,
         r = pe_read(data, size, &pe, err);
         if (r < 0)
                 return r;
-        if (is_signed(data, size, &pe))
+        if (pe.certificates_size > 0)
                 return malformed(err, "it is signed, so nothing can be appended");
         n_old = pe.n_sections;
         r = place(sections, n_sections, size, &pe, &total, err);
@@ -309,6 +367,7 @@ int pe_append(const void *data, size_t size, const struct uki_section *sections,
                 return error_oom(err);
         memcpy(image, data, size);
         put_headers(image, &pe);
+        put_old_sections(image, &pe, n_old);
         for (size_t i = 0; i < n_sections; i++)
                 put_section(image, &pe, n_old + i, &sections[i]);
         *ret = image;

@@ -10,6 +10,7 @@
  * as `slipway keygen --secure-boot` makes them. All keys are RSA with SHA-256 and PKCS#1 v1.5: the
  * one kind that firmware, kernel and TPM all take, and that signs equal bytes equally. */
 
+#include <openssl/pkcs7.h>
 #include <openssl/types.h>
 
 #include "digest.h"
@@ -25,9 +26,13 @@ enum signer_role {
 /* "db", "verity", "pcr". */
 const char *signer_role_name(enum signer_role role);
 
+struct sign_requests;
+
 struct signer {
-        EVP_PKEY *key;
+        EVP_PKEY *key;     /* only its public half when signatures are made elsewhere */
         X509 *certificate; /* NULL for SIGNER_PCR */
+        enum signer_role role;
+        struct sign_requests *requests; /* borrowed; NULL: the key signs */
 };
 
 /* -EACCES when others may read the key; -EKEYEXPIRED, -EKEYREJECTED when the certificate is not
@@ -38,14 +43,30 @@ int signer_open(const char *directory, enum signer_role role, struct signer *ret
 void signer_done(struct signer *s);
 #define _cleanup_signer_ _cleanup_(signer_done)
 
+/* A file that firmware in setup mode takes a key from, see efi-variable.h. */
+struct enrolment_file {
+        const char *name; /* "PK.auth" … */
+        char *data;
+        size_t size;
+};
+
+enum { ENROLMENT_FILES = 3 };
+
 /* Those that an image has use for; the others are empty. */
 struct signers {
         struct signer of[_SIGNER_MAX];
+        struct enrolment_file enrolment[ENROLMENT_FILES]; /* name NULL: there are none */
 };
 
-/* Opens what `trust` wants; -ENOKEY without a directory (NULL) when it wants any. */
+/* Opens what `trust` wants; -ENOKEY without a directory (NULL) when it wants any. With Secure Boot
+ * the files for enrolment, too, when PK.auth is there: then all of them must be. */
 int signers_open(const char *directory, const struct trust_config *trust, struct signers *ret,
                  struct error *err) _must_check_;
+/* The same when signatures are made elsewhere: of the files only NAME.crt (for pcr: pcr.pub, a PEM
+ * public key) are read. Without requests it is the same. */
+int signers_open_public(const char *directory, const struct trust_config *trust,
+                        struct sign_requests *requests, struct signers *ret,
+                        struct error *err) _must_check_;
 void signers_done(struct signers *s);
 #define _cleanup_signers_ _cleanup_(signers_done)
 
@@ -59,8 +80,19 @@ int signer_sign(const struct signer *s, const void *data, size_t size, char **re
  * certificates; attached: with the data in it. Caller frees *ret. */
 int signer_pkcs7(const struct signer *s, const void *data, size_t size, bool attached, char **ret,
                  size_t *ret_size, struct error *err) _must_check_;
+/* The same as UEFI's variables want it: SignedData without the ContentInfo around it, detached,
+ * with the certificate. Caller frees *ret. */
+int signer_signed_data(const struct signer *s, const void *data, size_t size, char **ret,
+                       size_t *ret_size, struct error *err) _must_check_;
+/* Whether that is such a raw signature: -EKEYREJECTED. */
+int signer_verify(const struct signer *s, const void *data, size_t size, const void *signature,
+                  size_t signature_size, struct error *err) _must_check_;
+/* Whether a signature in a SignedData is of these bytes (SHA-256) and by that very certificate. */
+bool signer_signed(PKCS7 *p7, const void *data, size_t size, X509 *certificate);
 /* The public key as PEM text; caller frees. */
 int signer_public_key(const struct signer *s, char **ret, struct error *err) _must_check_;
 
 /* The last thing OpenSSL complained about, with what was being done; returns code. */
 int signer_error(struct error *err, int code, const char *what);
+/* After a look at something that may well have been wrong. */
+void signer_forget_errors(void);

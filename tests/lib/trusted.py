@@ -1,0 +1,49 @@
+"""Images with a chain of trust: the container host, with what its manifest's "trust" says, and keys of the test's own."""
+
+import json
+import subprocess
+
+import slipway
+
+
+def keys():
+    """The keys of all tests; made once. They belong to who builds."""
+    path = slipway.work_dir() / "keys"
+    if not (path / "db.key").exists():
+        slipway.give_to_user(path)
+        place = slipway.reachable_copy(slipway.work_dir() / "place")
+        subprocess.run(slipway.as_user([place / "bin/slipway", "keygen", "--secure-boot", path / "new"]), check=True)
+        for file in (path / "new").iterdir():
+            file.rename(path / file.name)
+        (path / "new").rmdir()
+    return path
+
+
+def image(name, trust):
+    """The container host with this "trust", built into work_dir()/NAME."""
+    place = slipway.reachable_copy(slipway.work_dir() / f"place-{name}")
+    manifest = json.loads(slipway.IMAGE.read_text())
+    manifest["trust"] = trust
+    manifest["outputs"] = ["raw"]
+    (place / "layers/images" / f"{name}.json").write_text(json.dumps(manifest))
+    return slipway.build(place, slipway.work_dir() / name, slipway.work_dir() / "cache", "--keys", keys(),
+                         manifest=name)
+
+
+def sign(path, data):
+    """A PKCS#7 as the kernel wants it for a root hash, by the keys' verity key, at `path`."""
+    subprocess.run(["openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", "-outform", "DER", "-inkey",
+                    str(keys() / "verity.key"), "-signer", str(keys() / "verity.crt"), "-out", str(path)],
+                   input=data.encode(), check=True)
+
+
+def signed_file_system(directory, tree):
+    """An EROFS image of the directory `tree`, its hash tree, root hash and signature: directory/signed.{erofs,verity,hash,p7s}. Before the
+    namespace is entered, in which the keys are a stranger's."""
+    data, hashes, signature = (directory / f"signed.{suffix}" for suffix in ("erofs", "verity", "p7s"))
+    subprocess.run(["mkfs.erofs", "-T0", "--all-root", str(data), str(tree)], check=True, capture_output=True)
+    text = subprocess.run(["veritysetup", "format", str(data), str(hashes)], check=True, capture_output=True,
+                          text=True).stdout
+    root_hash = next(line.split()[-1] for line in text.splitlines() if line.startswith("Root hash"))
+    (directory / "signed.hash").write_text(root_hash)
+    sign(signature, root_hash)

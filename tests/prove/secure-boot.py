@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""with Secure Boot on, firmware starts what is signed and nothing else: not one flipped byte of it"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import machine
+import slipway
+import trusted
+
+ESP = 1 << 20  # where the ESP begins
+# Firmware and systemd-boot say so within seconds; a machine that boots prints none of these.
+REFUSED = r"(?i:access denied|security (?:policy )?violation)"
+STARTED = r"Linux version|login:|EFI stub|rcu:"
+REFUSAL_DEADLINE = 180
+
+
+class Esp:
+    """The ESP inside a disk."""
+
+    def __init__(self, disk):
+        self.disk = disk
+        self.image = f"{disk}@@{ESP}"
+
+    def _tool(self, *argv):
+        return subprocess.run(argv, check=True, capture_output=True,
+                              env={**os.environ, "MTOOLS_SKIP_CHECK": "1"}).stdout
+
+    def uki(self):
+        names = self._tool("mdir", "-b", "-i", self.image, "::EFI/Linux").decode().split()
+        return names[0]
+
+    def read(self, name):
+        return self._tool("mtype", "-i", self.image, name)
+
+    def write(self, name, data):
+        path = self.disk.with_suffix(".file")
+        path.write_bytes(data)
+        self._tool("mcopy", "-o", "-i", self.image, str(path), name)
+
+
+def security_directory(data):
+    """Where the entry of a PE image's certificate table is, and the table: offset, size."""
+    optional = int.from_bytes(data[0x3c:0x40], "little") + 24
+    entry = optional + 112 + 4 * 8
+    return (entry, int.from_bytes(data[entry:entry + 4], "little"),
+            int.from_bytes(data[entry + 4:entry + 8], "little"))
+
+
+def flipped(data):
+    """One bit, in the middle of what is signed."""
+    _, table, _ = security_directory(data)
+    changed = bytearray(data)
+    changed[table // 2] ^= 1
+    return bytes(changed)
+
+
+def unsigned(data):
+    entry, table, _ = security_directory(data)
+    changed = bytearray(data[:table])
+    changed[entry:entry + 8] = bytes(8)
+    return bytes(changed)
+
+
+def signed_by_another(data, scratch):
+    other = scratch / "other"
+    if not other.exists():
+        subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", other], check=True)
+    (scratch / "plain.efi").write_bytes(unsigned(data))
+    subprocess.run(["sbsign", "--key", other / "db.key", "--cert", other / "db.crt", "--output",
+                    scratch / "other.efi", scratch / "plain.efi"], check=True, capture_output=True)
+    return (scratch / "other.efi").read_bytes()
+
+
+def offline(esp, keys):
+    """What other programs think of the signatures."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = pathlib.Path(directory) / "signed.efi"
+        for name in (esp.uki(), "::EFI/BOOT/BOOTX64.EFI", "::EFI/systemd/systemd-bootx64.efi"):
+            file.write_bytes(esp.read(name))
+            for argv in (["sbverify", "--cert", keys / "db.crt", file],
+                         ["osslsigncode", "verify", "-CAfile", keys / "db.crt", file]):
+                done = subprocess.run(argv, capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    raise SystemExit(f"secure-boot: {argv[0]} rejects {name}: {done.stdout}{done.stderr}")
+
+
+def enrol_and_boot(disk, variables, scratch):
+    """Firmware without keys gets them from the disk, starts again, and from then on checks."""
+    key, public = machine.ssh_key(scratch)
+    config = machine.Ignition().user("core", sshAuthorizedKeys=[public], groups=["sudo"])
+    config = config.write(scratch / "config.ign")
+    with machine.Machine(disk, config, snapshot=False,
+                         options=[f"--secure-boot={variables}"]) as vm:
+        vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
+        for command, pattern in (
+                ("od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-*", r"\A +6 +0 +0 +0 +1$"),
+                ("od -An -tu1 /sys/firmware/efi/efivars/SetupMode-*", r"\A +6 +0 +0 +0 +0$"),
+                ("sudo dmesg", r"secureboot: Secure boot enabled"),
+                # The kernel trusts root hashes by what it found in db.
+                ("sudo cat /proc/keys", r"Slipway Secure Boot signing key"),
+                ("sudo cat /proc/keys", r"Slipway root hash signing key"),
+                ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")):
+            output = vm.ssh(key, command, check=False)
+            if not re.search(pattern, output, re.M):
+                raise SystemExit(f"secure-boot: {command!r} must print {pattern!r}, not {output!r}")
+        vm.poweroff(key)
+        return vm.age()
+
+
+def must_be_refused(disk, variables, what):
+    with machine.Machine(disk, options=[f"--secure-boot={variables}"]) as vm:
+        _, age = vm.wait_for(f"(?:{REFUSED})|(?:{STARTED})", deadline=REFUSAL_DEADLINE)
+        if re.search(STARTED, vm.console):
+            raise SystemExit(f"secure-boot: {what} was started:\n{vm.console[-2000:]}")
+        print(f"{what}: refused after {age:.0f} s")
+
+
+def refusals(disk, variables, scratch):
+    esp = Esp(disk)
+    uki, loader = esp.uki(), "::EFI/BOOT/BOOTX64.EFI"
+    cases = [("a UKI with one flipped bit", uki, flipped),
+             ("an unsigned UKI", uki, unsigned),
+             ("a boot loader with one flipped bit", loader, flipped),
+             ("an unsigned boot loader", loader, unsigned),
+             ("a UKI signed by another key", uki, lambda d: signed_by_another(d, scratch)),
+             ("a boot loader signed by another key", loader, lambda d: signed_by_another(d, scratch))]
+    cases = cases[:3] if slipway.QUICK else cases
+    for what, name, change in cases:
+        original = esp.read(name)
+        esp.write(name, change(original))
+        must_be_refused(disk, variables, what)
+        esp.write(name, original)
+    return len(cases)
+
+
+def main():
+    if os.environ.get("SLIPWAY_NAMESPACE") != "1":
+        disk = trusted.image("secure-boot", {"secureBoot": True}).artifact(".raw")
+        offline(Esp(disk), trusted.keys())
+        os.environ["SLIPWAY_PROOF_DISK"] = str(disk)
+    machine.enter_namespace()
+    scratch = slipway.scratch()
+    try:
+        disk, variables = scratch / "disk.raw", scratch / "disk.efivars"
+        subprocess.run(["cp", "--sparse=always", os.environ["SLIPWAY_PROOF_DISK"], disk], check=True)
+        seconds = enrol_and_boot(disk, variables, scratch)
+        n = refusals(disk, variables, scratch)
+        print(f"secure-boot: keys enrolled by the disk itself, booted signed in {seconds:.0f} s; "
+              f"{n} of {n} changed disks refused")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
