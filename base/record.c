@@ -74,6 +74,20 @@ int record_decode(const struct json_document *d, json_object *value, const struc
         return record->check ? record->check(d, value, object, err) : 0;
 }
 
+void record_drop_unknown(json_object *value, const struct record *record)
+{
+        if (!json_object_is_type(value, json_type_object))
+                return;
+        json_object_object_foreach (value, key, member) {
+                const struct field *f = find_field(record, key);
+
+                if (!f)
+                        json_object_object_del(value, key);
+                else if (f->decode == field_record)
+                        record_drop_unknown(member, f->argument);
+        }
+}
+
 int record_load(int dir_fd, const char *path, const struct record *record, void *object,
                 struct error *err)
 {

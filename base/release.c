@@ -82,7 +82,8 @@ static int decode_texts(const struct json_document *d, json_object *value,
 static const struct field_range range_format = { RELEASE_FORMAT, RELEASE_FORMAT },
                                 range_timestamp = { 1, TIMESTAMP_MAX },
                                 range_image = { BLOCK_SIZE, IMAGE_SIZE_MAX },
-                                range_uki = { 1, UKI_SIZE_MAX };
+                                range_uki = { 1, UKI_SIZE_MAX },
+                                range_signature = { 1, RELEASE_SIGNATURE_MAX };
 
 #define ROW(key, decode, type, member, help, argument)                                             \
         {                                                                                          \
@@ -121,6 +122,10 @@ static const struct field release_fields[] = {
         ROW("ukiSize", field_uint, release, uki_size, "Bytes of the UKI.", &range_uki),
         { "modules", field_digest, offsetof(struct release, modules), 0,
           "Of its set of kernel modules.", NULL },
+        { "usrSignature", field_digest, offsetof(struct release, usr_signature), 0,
+          "Of the file with the root hash's signature.", NULL },
+        { "usrSignatureSize", field_uint, offsetof(struct release, usr_signature_size), 0,
+          "Bytes of it.", &range_signature },
         ROW("layout", field_record, release, layout, "The smallest partitions that take it.",
             &layout_record),
         ROW("health", decode_texts, release, health, "Names of its health checks.", &rules_check),
@@ -139,6 +144,9 @@ static int check(const struct json_document *d, json_object *value, void *object
         const struct release *r = object;
         struct hash_tree_shape shape;
 
+        if (release_signed(r) == memory_is_zero(&r->usr_signature, SHA256_SIZE))
+                return json_error(d, value, err, -EINVAL,
+                                  "one of \"usrSignature\" and \"usrSignatureSize\" is missing");
         if (hash_tree_shape(r->usr_size, &shape) < 0)
                 return json_error(d, value, err, -EINVAL, "\"usrSize\" is not in whole blocks");
         if (r->tree_size != shape.size)
@@ -157,25 +165,6 @@ static const struct record release_record = {
 
 /* ---- text → release ---- */
 
-static bool is_known(const struct field *fields, const char *key)
-{
-        for (; fields->key; fields++)
-                if (streq(fields->key, key))
-                        return true;
-        return false;
-}
-
-static void drop_unknown(json_object *object, const struct field *fields)
-{
-        json_object_object_foreach (object, key, value) {
-                if (!is_known(fields, key))
-                        json_object_object_del(object, key);
-                else if (fields == release_fields && streq(key, "layout") &&
-                         json_object_is_type(value, json_type_object))
-                        drop_unknown(value, layout_fields);
-        }
-}
-
 int release_parse(const char *name, const char *text, size_t size, struct release *ret,
                   struct error *err)
 {
@@ -188,8 +177,7 @@ int release_parse(const char *name, const char *text, size_t size, struct releas
         r = json_load(name, text, size, false, &d, err);
         if (r < 0)
                 return r;
-        if (json_object_is_type(d.root, json_type_object))
-                drop_unknown(d.root, release_fields);
+        record_drop_unknown(d.root, &release_record);
         r = record_decode(&d, d.root, &release_record, &release, err);
         if (r < 0)
                 return r;
@@ -230,6 +218,14 @@ static json_object *put_layout(const struct release_layout *layout)
         return object;
 }
 
+/* What is optional and zero is not said. */
+static bool is_said(const struct field *f, const void *member)
+{
+        size_t size = f->decode == field_digest ? SHA256_SIZE : sizeof(uint64_t);
+
+        return (f->flags & FIELD_MANDATORY) || !memory_is_zero(member, size);
+}
+
 /* A member's way back to JSON, by its decoder. */
 static json_object *put(const struct field *f, const void *member)
 {
@@ -252,7 +248,7 @@ int release_text(const struct release *r, char **ret, struct error *err)
         int result;
 
         for (const struct field *f = release_fields; f->key; f++)
-                if ((f->flags & FIELD_MANDATORY) || !memory_is_zero(&r->modules, SHA256_SIZE))
+                if (is_said(f, (const char *)r + f->offset))
                         json_object_object_add(root, f->key, put(f, (const char *)r + f->offset));
         text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
                                                             JSON_C_TO_STRING_NOSLASHESCAPE);

@@ -14,6 +14,7 @@ enum {
         RELEASE_FORMAT = 1,
         RELEASE_TEXT_MAX = 64 * 1024,
         RELEASE_CHECKS_MAX = 64,
+        RELEASE_SIGNATURE_MAX = 64 * 1024, /* bytes of the file, see verity-signature.h */
 };
 
 /* The smallest partitions that take the release, in bytes. */
@@ -33,6 +34,8 @@ struct release {
                 uki_root_hash; /* of dm-verity trees: over /usr, over the UKI's blocks */
         uint64_t usr_size, tree_size, uki_size; /* bytes; the trees include their superblock */
         struct sha256 modules; /* of its set of kernel modules (module-set.h); zeros: not said */
+        struct sha256 usr_signature; /* of the file with the root hash's signature; zeros: none */
+        uint64_t usr_signature_size; /* bytes of it */
         struct release_layout layout;
         char **health;        /* names of its health checks, for people */
         char **sysext_levels; /* SYSEXT_LEVEL that extensions may name; may be empty */
@@ -44,6 +47,10 @@ int release_parse(const char *name, const char *text, size_t size, struct releas
 /* The text, with a line end, if release_parse() takes it; equal releases give equal bytes. Caller
  * frees. */
 int release_text(const struct release *r, char **ret, struct error *err) _must_check_;
+static inline bool release_signed(const struct release *r)
+{
+        return r->usr_signature_size > 0;
+}
 void release_done(struct release *r);
 #define _cleanup_release_ _cleanup_(release_done)
 /* Newer (> 0), the same (0) or older (< 0) as a host sees it: by timestamp, then by version as

@@ -113,6 +113,9 @@ static int open_images(struct run *run, struct error *err)
         if (!slot || slot->size < run->p->release.usr_size)
                 return error_set(err, -EBADMSG, "%s: no slot that holds the image", disk);
         run->images.usr_offset = slot->start;
+        slot = layout_find(&layout, PARTITION_USR_VERITY_SIG, 'A');
+        if (slot)
+                run->images.signature_offset = slot->start;
         image_verity_uuid(&root, &run->images.tree_uuid);
         return 0;
 }

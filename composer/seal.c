@@ -58,10 +58,13 @@ static int release_of(const struct workdir *w, const struct manifest *m, const s
                 .usr_size = c->usr_size,
                 .tree_size = c->tree_size,
                 .uki_size = c->uki_size,
+                .usr_signature_size = seal->signature ? strlen(seal->signature) : 0,
                 .layout = *seal->minimum,
         };
         int r;
 
+        if (seal->signature)
+                sha256_of(seal->signature, strlen(seal->signature), &release.usr_signature);
         r = copy_names(m, &release, err);
         if (r >= 0)
                 r = kernel_version(c->merge.tree, &release.kernel, err);

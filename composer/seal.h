@@ -13,6 +13,7 @@ struct seal {
         const struct buffer *places; /* erofs_image_layout(); empty: they follow from the tree */
         int uki_fd;
         const struct release_layout *minimum;
+        const char *signature; /* of the root hash, as in its partition; NULL: none */
 };
 
 /* Replaces c->commit, a commit of the same tree, by the sealed one and points the image's ref at

@@ -13,8 +13,9 @@
 #include "strv.h"
 #include "verity.h"
 
-#define IMAGES_NAME  "images"
-#define RELEASE_NAME "release.json"
+#define IMAGES_NAME    "images"
+#define RELEASE_NAME   "release.json"
+#define SIGNATURE_NAME "usr.sig"
 
 /* A part of a release: a range of a file, and what its hash tree must come to. */
 struct part {
@@ -59,6 +60,28 @@ static int write_part(int dir_fd, const struct part *p, struct error *err)
         return error_prefix(err, r, "%s", p->name);
 }
 
+/* The beginning of the partition, as long as the release says. */
+static int write_signature(int dir_fd, const struct image_source *s, const struct release *r,
+                           struct error *err)
+{
+        _cleanup_free_ char *text = malloc(r->usr_signature_size + 1);
+        struct sha256 digest;
+        size_t n;
+        int result;
+
+        if (!release_signed(r))
+                return 0;
+        if (!text)
+                return error_oom(err);
+        result = io_pread(s->disk_fd, text, r->usr_signature_size, s->signature_offset, &n, err);
+        if (result < 0)
+                return result;
+        sha256_of(text, n, &digest);
+        if (!sha256_equal(&digest, &r->usr_signature))
+                return error_set(err, -EBADMSG, SIGNATURE_NAME ": not the release's");
+        return file_write(dir_fd, SIGNATURE_NAME, text, n, 0644, err);
+}
+
 static int write_files(int dir_fd, const struct image_source *s, const struct release *r,
                        const char *text, struct error *err)
 {
@@ -71,6 +94,8 @@ static int write_files(int dir_fd, const struct image_source *s, const struct re
 
         for (size_t i = 0; result >= 0 && i < ARRAY_SIZE(parts); i++)
                 result = write_part(dir_fd, &parts[i], err);
+        if (result >= 0)
+                result = write_signature(dir_fd, s, r, err);
         if (result >= 0)
                 result = file_write(dir_fd, RELEASE_NAME, text, strlen(text), 0644, err);
         if (result >= 0 && syncfs(dir_fd) < 0)
@@ -115,10 +140,13 @@ static int check_directory(int images_fd, const struct release *r, const char *t
                 result = release_parse(RELEASE_NAME, old, size, &there, err);
         if (result < 0)
                 return result;
-        if (!sha256_equal(&there.uki_root_hash, &r->uki_root_hash))
+        if (!sha256_equal(&there.uki_root_hash, &r->uki_root_hash) ||
+            !sha256_equal(&there.usr_signature, &r->usr_signature))
                 return error_set(err, -EEXIST,
-                                 "the site has this image with another UKI: it needs another "
-                                 "version");
+                                 "the site has this image with another %s: it needs another "
+                                 "version",
+                                 sha256_equal(&there.uki_root_hash, &r->uki_root_hash) ? "signature"
+                                                                                       : "UKI");
         if (streq(old, text))
                 return 0;
         *ret_changed = true;

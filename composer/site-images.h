@@ -10,7 +10,8 @@
 struct image_source {
         int disk_fd, uki_fd;
         uint64_t usr_offset;
-        struct uuid tree_uuid; /* of the hash tree's superblock, as in the slot */
+        struct uuid tree_uuid;     /* of the hash tree's superblock, as in the slot */
+        uint64_t signature_offset; /* of the root hash's signature on the disk, if it is signed */
 };
 
 /* Checks them against the release and puts them all there at once; text is the release's. -EEXIST

@@ -26,6 +26,7 @@
 #include "hash-tree.h"
 #include "io.h"
 #include "parallel.h"
+#include "stage.h"
 #include "table.h"
 #include "version.h"
 
@@ -114,13 +115,21 @@ static void change_empty(const struct slot_partition *p, const char *role,
                 derive_uuid(seed, role, &ret->uuid);
 }
 
+/* How many of image, tree and signature there are: the last one not on every disk. */
+static size_t slot_parts(const struct slot *s)
+{
+        return s->signature.number != 0 ? 3 : 2;
+}
+
 static int empty_slot(const struct finalize *f, struct error *err)
 {
-        struct table_change changes[2];
+        struct table_change changes[3];
 
         change_empty(&f->slot->usr, "empty-usr", &f->release->root_hash, &changes[0]);
         change_empty(&f->slot->tree, "empty-usr-verity", &f->release->root_hash, &changes[1]);
-        return table_update(f->store, changes, ARRAY_SIZE(changes), err);
+        change_empty(&f->slot->signature, "empty-usr-verity-sig", &f->release->root_hash,
+                     &changes[2]);
+        return table_update(f->store, changes, slot_parts(f->slot), err);
 }
 
 int finalize_prepare(struct finalize *f, struct error *err)
@@ -251,10 +260,38 @@ static int verify_uki(const struct finalize *f, struct error *err)
         return 0;
 }
 
+/* That of the release, or none. */
+static int verify_signature(const struct finalize *f, struct error *err)
+{
+        const struct store_range *range = &f->store->targets[STORE_SIGNATURE];
+        uint64_t size = MIN(range->size, (uint64_t)STAGE_SIGNATURE_SIZE),
+                 used = f->release->usr_signature_size;
+        _cleanup_free_ uint8_t *data = malloc(size + 1);
+        struct sha256 digest;
+        int r;
+
+        if (range->fd < 0)
+                return 0;
+        if (!data)
+                return error_oom(err);
+        (void)posix_fadvise(range->fd, (off_t)range->offset, (off_t)size, POSIX_FADV_DONTNEED);
+        r = store_read(f->store, STORE_SIGNATURE, 0, data, size, err);
+        if (r < 0)
+                return r;
+        if (used > 0 && used <= size)
+                sha256_of(data, used, &digest);
+        if (used > size || !memory_is_zero(data + used, size - used) ||
+            (used > 0 && !sha256_equal(&digest, &f->release->usr_signature)))
+                return error_set(err, -EBADMSG, "its signature is not what was written");
+        return 0;
+}
+
 int finalize_verify(struct finalize *f, struct error *err)
 {
         int r = verify_slot(f, err);
 
+        if (r >= 0)
+                r = verify_signature(f, err);
         if (r >= 0)
                 r = verify_uki(f, err);
         return error_prefix(err, r, "Verifying slot %c", f->slot->name);
@@ -264,17 +301,19 @@ int finalize_verify(struct finalize *f, struct error *err)
 
 static int name_slot(const struct finalize *f, struct error *err)
 {
-        struct table_change changes[2] = { { .number = f->slot->usr.number },
-                                           { .number = f->slot->tree.number } };
-        static const char *const formats[] = { "usr_", "usr-verity_" };
+        struct table_change changes[3] = { { .number = f->slot->usr.number },
+                                           { .number = f->slot->tree.number },
+                                           { .number = f->slot->signature.number } };
+        static const char *const formats[] = { "usr_", "usr-verity_", "usr-verity-sig_" };
 
         gpt_uuids_from_root_hash(&f->release->root_hash, &changes[0].uuid, &changes[1].uuid);
+        derive_uuid(&f->release->root_hash, "usr-verity-sig", &changes[2].uuid);
         for (size_t i = 0; i < ARRAY_SIZE(changes); i++)
                 if (snprintf(changes[i].label, sizeof(changes[i].label), "%s%s", formats[i],
                              f->release->version) >= (int)sizeof(changes[i].label))
                         return error_set(err, -EINVAL, "version %s is too long for a label",
                                          f->release->version);
-        return table_update(f->store, changes, ARRAY_SIZE(changes), err);
+        return table_update(f->store, changes, slot_parts(f->slot), err);
 }
 
 /* Gives an entry another counter, durably. */

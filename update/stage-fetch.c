@@ -225,3 +225,41 @@ int stage_fetch_tree(struct stage *s, const struct sha256 *root_hash, const char
                 TAKE_FD(fd);
         return r;
 }
+
+/* ---- small files ---- */
+
+struct file_sink {
+        uint8_t *data;
+        uint64_t size;
+        const struct sha256 *digest;
+};
+
+/* It is smaller than a chunk, so this is all of it. */
+static int take_file(void *userdata, size_t range _unused_, uint64_t offset _unused_,
+                     const void *data, size_t size, struct error *err)
+{
+        const struct file_sink *sink = userdata;
+        struct sha256 found;
+
+        sha256_of(data, size, &found);
+        if (size != sink->size || !sha256_equal(&found, sink->digest))
+                return error_set(err, -EBADMSG, "not the file that the release names");
+        memcpy(sink->data, data, size);
+        return 0;
+}
+
+int stage_fetch_file(struct stage *s, const struct sha256 *digest, const char *file, void *data,
+                     uint64_t size, struct error *err)
+{
+        struct file_sink sink = { data, size, digest };
+        const struct fetch_range all = { .size = size };
+        struct stage_count *c = &s->counts[STAGE_TREE];
+        _cleanup_free_ char *url = object_url(s, file);
+
+        assert(size <= FETCH_CHUNK);
+        if (!url)
+                return error_oom(err);
+        c->ranges++;
+        c->fetch_bytes += size;
+        return fetch_ranges(s->fetcher, url, size, &all, 1, take_file, &sink, err);
+}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What stage.c (which objects, and their trees), stage-scan.c (which blocks are here),
- * stage-patch.c (kernel modules) and stage-fetch.c (the others) share: an object, that is the
- * slot's image or the UKI. */
+/* What stage.c (which objects, and their trees), stage-signature.c, stage-scan.c (which blocks are
+ * here), stage-patch.c (kernel modules) and stage-fetch.c (the others) share: an object, that is
+ * the slot's image or the UKI. */
 
 #include "stage.h"
 
@@ -52,6 +52,8 @@ static inline void stage_set_missing(struct stage_object *o, uint64_t block, boo
                 missing ? o->missing[block / 64] | bit : o->missing[block / 64] & ~bit;
 }
 
+/* The slot's signature partition gets the release's, or loses the one it has. */
+int stage_signature(struct stage *s, bool dry, struct error *err) _must_check_;
 /* Puts in place what this machine has, and notes what is missing. */
 int stage_scan(struct stage_object *o, struct error *err) _must_check_;
 /* Makes of what is missing what can be made of the kernel modules that run. */
@@ -60,6 +62,9 @@ int stage_patch(struct stage_object *o, struct error *err) _must_check_;
 int stage_fetch(struct stage_object *o, struct error *err) _must_check_;
 /* The address of a file in a directory ("images/…/") of the site; caller frees. */
 char *stage_url(const struct stage *s, const char *directory, const char *file) _must_check_;
+/* A small file as a whole, into memory; checked. */
+int stage_fetch_file(struct stage *s, const struct sha256 *digest, const char *file, void *data,
+                     uint64_t size, struct error *err) _must_check_;
 /* A tree as a whole, into a file of its own that has no name; checked. */
 int stage_fetch_tree(struct stage *s, const struct sha256 *root_hash, const char *file,
                      uint64_t data_size, struct hash_tree *ret, struct error *err) _must_check_;

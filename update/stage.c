@@ -286,6 +286,8 @@ static int stage_all(struct stage *s, bool dry, struct error *err)
         memset(s->counts, 0, sizeof(s->counts));
         r = stage_tree(s, dry, &tree, &fd, err);
         if (r >= 0)
+                r = stage_signature(s, dry, err);
+        if (r >= 0)
                 r = stage_usr(s, &tree, dry, err);
         if (r >= 0)
                 r = stage_uki(s, &tree, dry, err);

@@ -24,6 +24,10 @@ struct stage_source {
         struct hash_tree tree;
 };
 
+/* What of a slot's signature partition an update writes: the text, and zeros behind it, so that
+ * nothing is left of one that was longer. */
+enum { STAGE_SIGNATURE_SIZE = RELEASE_SIGNATURE_MAX };
+
 enum stage_object_kind { STAGE_TREE, STAGE_USR, STAGE_UKI, _STAGE_OBJECT_MAX };
 
 struct stage_count {
@@ -46,7 +50,8 @@ struct stage {
         void (*progress)(void *userdata, enum stage_object_kind object, uint64_t done,
                          uint64_t total);
         void *userdata;
-        struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in; STAGE_TREE: both trees */
+        struct stage_count counts[_STAGE_OBJECT_MAX]; /* filled in; STAGE_TREE: the trees' and the
+                                                       * signature's requests and bytes, too */
 };
 
 /* The dry run: trees and patches alone are fetched (into memory or a temporary file), nothing is

@@ -12,6 +12,7 @@
 static const char *const target_names[_STORE_TARGET_MAX] = {
         [STORE_USR] = "slot's image",
         [STORE_TREE] = "slot's hash tree",
+        [STORE_SIGNATURE] = "slot's signature",
         [STORE_TABLE] = "partition table",
 };
 

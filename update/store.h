@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Everything that an update changes on a disk, and the only way to change it: the idle slot's two
+/* Everything that an update changes on a disk, and the only way to change it: the idle slot's three
  * partitions, the partition table, and files in the ESP's EFI/Linux. Each call is one event in a
  * stream of writes and barriers that an observer sees: the proof of power cuts replays every prefix
  * of it, and every order between barriers that hardware may choose.
@@ -12,9 +12,10 @@
 #include "error.h"
 
 enum store_target {
-        STORE_USR,   /* the idle slot's image */
-        STORE_TREE,  /* its hash tree */
-        STORE_TABLE, /* the whole disk: the GPT and its backup */
+        STORE_USR,       /* the idle slot's image */
+        STORE_TREE,      /* its hash tree */
+        STORE_SIGNATURE, /* of its root hash */
+        STORE_TABLE,     /* the whole disk: the GPT and its backup */
         _STORE_TARGET_MAX,
 };
 
@@ -53,7 +54,8 @@ struct store {
 /* A store of nothing; for those who fill one in and want store_done() to close what is there. */
 #define STORE_NULL                                                                                 \
         {                                                                                          \
-                .targets = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 } }, .entries_fd = -1          \
+                .targets = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 }, { .fd = -1 } },             \
+                .entries_fd = -1                                                                   \
         }
 
 int store_write(struct store *s, enum store_target target, uint64_t offset, const void *data,

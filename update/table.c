@@ -21,6 +21,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
+#include "crc32.h"
 #include "table.h"
 
 enum {
@@ -67,24 +68,6 @@ static void table_done(struct table *t)
 }
 
 /* ---- reading ---- */
-
-/* CRC-32 of the reflected polynomial 0x04c11db7, four bits at a time. */
-static uint32_t crc32(const void *data, size_t size)
-{
-        static const uint32_t table[16] = {
-                0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-                0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-                0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-        };
-        const uint8_t *bytes = data;
-        uint32_t crc = ~0U;
-
-        for (size_t i = 0; i < size; i++) {
-                crc = table[(crc ^ bytes[i]) & 15] ^ crc >> 4;
-                crc = table[(crc ^ bytes[i] >> 4) & 15] ^ crc >> 4;
-        }
-        return ~crc;
-}
 
 static uint32_t header_crc(const struct table *t)
 {

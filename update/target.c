@@ -122,6 +122,9 @@ int target_open(const struct host *h, struct store *ret, struct error *err)
                 r = open_partition(h, &h->idle->usr, O_RDWR | O_EXCL, &s.targets[STORE_USR], err);
         if (r >= 0)
                 r = open_partition(h, &h->idle->tree, O_RDWR | O_EXCL, &s.targets[STORE_TREE], err);
+        if (r >= 0 && h->idle->signature.number != 0)
+                r = open_partition(h, &h->idle->signature, O_RDWR | O_EXCL,
+                                   &s.targets[STORE_SIGNATURE], err);
         if (r >= 0)
                 r = open_disk(h, &s.targets[STORE_TABLE], err);
         if (r < 0)

@@ -52,8 +52,9 @@ def module_files(names):
     return files
 
 
-def run(argv, disks=(), modules=("dm-verity", "erofs"), memory="256M", timeout=400):
-    """Runs argv with the disk images as /dev/ubda, /dev/ubdb …, writable; (exit status, output)."""
+def run(argv, disks=(), modules=("dm-verity", "erofs"), memory="256M", timeout=400, arguments=()):
+    """Runs argv with the disk images as /dev/ubda, /dev/ubdb …, writable, and more words on the kernel's command line; (exit
+    status, output)."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="slipway-uml-"))
     try:
         init = scratch / "init"
@@ -61,7 +62,7 @@ def run(argv, disks=(), modules=("dm-verity", "erofs"), memory="256M", timeout=4
         init.write_text(INIT.format(load=load, scratch=scratch, python=shlex.quote(sys.executable),
                                     command=shlex.join(map(str, argv))))
         init.chmod(0o755)
-        console = start(init, scratch, disks, memory, timeout)
+        console = start(init, scratch, disks, memory, timeout, arguments)
         status, output = scratch / "status", scratch / "output"
         text = output.read_text(errors="replace") if output.exists() else ""
         if not status.exists():
@@ -83,10 +84,10 @@ def prove(script, directory, disks, size, modules, timeout):
         raise SystemExit(f"exit status {status}\n{said}")
 
 
-def start(init, scratch, disks, memory, timeout):
+def start(init, scratch, disks, memory, timeout, arguments=()):
     """Runs the guest until it powers off; what its console said."""
     command = ["linux", f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}",
-               f"uml_dir={scratch}/", "umid=guest", "con0=null,fd:1", "con=null", "loglevel=1", "panic=1"]
+               f"uml_dir={scratch}/", "umid=guest", "con0=null,fd:1", "con=null", "loglevel=1", "panic=1", *arguments]
     command += [f"ubd{letter}={path}" for letter, path in zip(DISKS, disks)]
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

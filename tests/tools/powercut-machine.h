@@ -65,6 +65,19 @@ static inline void make_uki(struct sample *s)
         sha256_of(leaves, sizeof(leaves), &s->release.uki_root_hash);
 }
 
+/* The first release has none. */
+static inline void make_signature(struct sample *s)
+{
+        struct release *r = &s->release;
+
+        if (streq(s->version, "0.9"))
+                return;
+        r->usr_signature_size = 700 + 300 * (uint64_t)(s->version[0] - '0');
+        for (uint64_t i = 0; i < r->usr_signature_size; i++)
+                s->signature[i] = (uint8_t)(r->root_hash.bytes[i % SHA256_SIZE] | 1);
+        sha256_of(s->signature, r->usr_signature_size, &r->usr_signature);
+}
+
 static inline struct sample *sample_new(const char *version)
 {
         struct sample *s = calloc(1, sizeof(*s));
@@ -80,6 +93,7 @@ static inline struct sample *sample_new(const char *version)
                 fill_block(s->usr + i * BLOCK_SIZE, version, i);
         make_tree(s);
         make_uki(s);
+        make_signature(s);
         return s;
 }
 
@@ -173,8 +187,10 @@ static inline void make_disk(const char *directory, struct world *ret)
                 "start=40,size=64,type=c12a7328-f81f-11d2-ba4b-00a0c93ec93b,name=ESP\n"
                 "start=104,size=192,type=8484680c-9521-48c6-9c11-b0720656f69e,name=_empty\n"
                 "start=296,size=16,type=77ff5f63-e7b6-4633-acf4-1565b864c0e6,name=_empty\n"
+                "start=520,size=8,type=e7bb33fb-06cf-4e81-8273-e543b413e2e2,name=_empty\n"
                 "start=312,size=192,type=8484680c-9521-48c6-9c11-b0720656f69e,name=_empty\n"
-                "start=504,size=16,type=77ff5f63-e7b6-4633-acf4-1565b864c0e6,name=_empty\n";
+                "start=504,size=16,type=77ff5f63-e7b6-4633-acf4-1565b864c0e6,name=_empty\n"
+                "start=528,size=8,type=e7bb33fb-06cf-4e81-8273-e543b413e2e2,name=_empty\n";
         _cleanup_free_ char *disk = string_format("%s/../disk", directory);
         _cleanup_close_ int fd = open(disk, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         _cleanup_close_ int in = memfd_create("script", MFD_CLOEXEC);
@@ -219,6 +235,7 @@ static inline void install(struct world *w, const char *directory, size_t slot,
         machine_read(&m, w);
         memcpy(w->disk + to->usr.start, s->usr, sizeof(s->usr));
         memcpy(w->disk + to->tree.start, s->tree, sizeof(s->tree));
+        memcpy(w->disk + to->signature.start, s->signature, sizeof(s->signature));
         while (name && file < WORLD_FILES && *w->names[file].text)
                 file++;
         if (name) {
@@ -230,7 +247,8 @@ static inline void install(struct world *w, const char *directory, size_t slot,
 
 /* ---- actions ---- */
 
-/* The blocks that are not there yet, in the order in which staging works: tree, image, UKI. */
+/* The blocks that are not there yet, in the order in which staging works: tree, signature, image,
+ * UKI. */
 static inline int stage_target(struct store *s, enum store_target target, const uint8_t *data,
                                size_t size, struct error *err)
 {
@@ -280,10 +298,15 @@ static inline int update(struct machine *m, const struct sample *running, const 
                 (struct store_range){ dup_fd(fd), idle->usr.start, idle->usr.size };
         m->store.targets[STORE_TREE] =
                 (struct store_range){ dup_fd(fd), idle->tree.start, idle->tree.size };
+        m->store.targets[STORE_SIGNATURE] =
+                (struct store_range){ dup_fd(fd), idle->signature.start, idle->signature.size };
         snprintf(uki_name, sizeof(uki_name), "slipway_%s" FINALIZE_STAGED_SUFFIX, next->version);
         r = finalize_prepare(&f, err);
         if (r >= 0)
                 r = stage_target(&m->store, STORE_TREE, next->tree, sizeof(next->tree), err);
+        if (r >= 0)
+                r = stage_target(&m->store, STORE_SIGNATURE, next->signature,
+                                 sizeof(next->signature), err);
         if (r >= 0)
                 r = stage_target(&m->store, STORE_USR, next->usr, sizeof(next->usr), err);
         if (r >= 0)

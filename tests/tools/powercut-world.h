@@ -24,7 +24,8 @@ enum {
         TREE_BLOCKS = 2, /* superblock, leaves */
         UKI_SIZE = 2 * BLOCK_SIZE + 700,
         UKI_BLOCKS = 3,
-        BOOTS_MAX = 24, /* before everything that could boot has been tried often enough */
+        SIGNATURE_ROOM = 4096, /* bytes of its partition */
+        BOOTS_MAX = 24,        /* before everything that could boot has been tried often enough */
         RELEASES = 4,
         EMPTY_FILE = WORLD_FILES - 1, /* what a new name has before it gets its file */
 };
@@ -35,6 +36,7 @@ struct sample {
         char version[16];
         uint8_t usr[USR_BLOCKS * BLOCK_SIZE], tree[TREE_BLOCKS * BLOCK_SIZE];
         uint8_t uki[UKI_BLOCKS * BLOCK_SIZE]; /* padded */
+        uint8_t signature[SIGNATURE_ROOM];    /* as its partition has it; zeros: it is unsigned */
 };
 
 struct world_file {
@@ -136,15 +138,15 @@ static inline const uint8_t *table_array(const struct world *w)
         return table_copy(w, 1) ?: table_copy(w, WORLD_DISK / WORLD_SECTOR - 1);
 }
 
-/* What is in the partition of that UUID; NULL: there is none. */
+/* What is in the partition of that UUID, or so many behind it; NULL: there is none. */
 static inline const uint8_t *table_partition(const struct world *w, const struct uuid *uuid,
-                                             uint64_t size)
+                                             unsigned behind, uint64_t size)
 {
         const uint8_t *array = table_array(w);
 
-        for (unsigned i = 0; array && i < 128; i++) {
+        for (unsigned i = 0; array && i < 128 - behind; i++) {
                 const uint8_t *e = array + i * 128;
-                uint64_t start = read64(e + 32) * WORLD_SECTOR;
+                uint64_t start = read64(e + behind * 128 + 32) * WORLD_SECTOR;
                 char text[UUID_TEXT_SIZE];
                 struct uuid found;
 
@@ -211,7 +213,7 @@ static inline struct world_name *next_entry(struct world *w, struct boot_entry *
 /* What the kernel finds when this UKI runs: "" or what is wrong. */
 static inline const char *try_sample(const struct world *w, const struct sample *s)
 {
-        const uint8_t *usr, *tree;
+        const uint8_t *usr, *tree, *signature;
         struct uuid usr_uuid, tree_uuid;
         struct sha256 root_hash;
         const char *hex = strstr((const char *)s->uki, "usrhash=");
@@ -221,12 +223,15 @@ static inline const char *try_sample(const struct world *w, const struct sample 
         if (hex_decode(text, root_hash.bytes, SHA256_SIZE) < 0)
                 return "a UKI without root hash";
         gpt_uuids_from_root_hash(&root_hash, &usr_uuid, &tree_uuid);
-        usr = table_partition(w, &usr_uuid, sizeof(s->usr));
-        tree = table_partition(w, &tree_uuid, sizeof(s->tree));
+        usr = table_partition(w, &usr_uuid, 0, sizeof(s->usr));
+        tree = table_partition(w, &tree_uuid, 0, sizeof(s->tree));
+        signature = table_partition(w, &tree_uuid, 1, sizeof(s->signature));
         if (!table_array(w))
                 return "no partition table";
-        if (!usr || !tree)
+        if (!usr || !tree || !signature)
                 return "the entry's slot is not there";
+        if (memcmp(signature, s->signature, sizeof(s->signature)) != 0)
+                return "the entry's slot has not its signature, or another's";
         return verity_opens(usr, tree, &root_hash) ? "" : "the entry's slot is damaged";
 }
 

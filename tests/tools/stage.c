@@ -2,8 +2,9 @@
 
 /* Stages a release into plain files: what is counted goes to stdout as JSON, a failure to stderr.
  *
- * stage SITE RELEASE.JSON DIRECTORY [OPTION...]; in the directory: usr, usr.tree (the slot, as
- * large as it is to be) and EFI/ (UKIs). Options: --plan; --gap=BYTES; --usr=IMAGE:TREE and
+ * stage SITE RELEASE.JSON DIRECTORY [OPTION...]; in the directory: usr, usr.tree and, if there is
+ * one, usr.sig (the slot, as large as it is to be), and EFI/ (UKIs). Options: --plan; --gap=BYTES;
+ * --usr=IMAGE:TREE and
  * --uki=IMAGE:TREE, sources; --modules=DIRECTORY that run, --key=PUBLIC of their patches;
  * --patience=MILLISECONDS of pause, seconds otherwise; --offset=BYTES of the targets in their
  * files; --full: the ESP takes nothing more. */
@@ -87,6 +88,8 @@ static int open_targets(struct tool *t, const char *path, struct error *err)
         r = open_target(t, dir, STORE_USR, "usr", err);
         if (r >= 0)
                 r = open_target(t, dir, STORE_TREE, "usr.tree", err);
+        if (r >= 0 && faccessat(dir, "usr.sig", F_OK, 0) == 0)
+                r = open_target(t, dir, STORE_SIGNATURE, "usr.sig", err);
         t->store.entries_fd = openat(dir, "EFI", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return r >= 0 && t->store.entries_fd < 0 ? error_errno(err, "EFI") : r;
 }

@@ -47,6 +47,9 @@ static void fixture_init(struct fixture *f, const char *running, const char *oth
                                                    idle->usr.size };
         targets[STORE_TREE] = (struct store_range){ dup_fd(targets[STORE_TABLE].fd),
                                                     idle->tree.start, idle->tree.size };
+        targets[STORE_SIGNATURE] =
+                (struct store_range){ dup_fd(targets[STORE_TABLE].fd), idle->signature.start,
+                                      idle->signature.size };
         f->finalize = (struct finalize){ &f->machine.store, idle, &f->v3->release, "2.0",
                                          "slipway_3.0.efi.new" };
         f->machine.store.observe = count;
@@ -88,6 +91,8 @@ static void stage(struct fixture *f, const struct sample *s)
         struct error err = {};
 
         assert_ok(stage_target(store, STORE_TREE, s->tree, sizeof(s->tree), &err), &err);
+        assert_ok(stage_target(store, STORE_SIGNATURE, s->signature, sizeof(s->signature), &err),
+                  &err);
         assert_ok(stage_target(store, STORE_USR, s->usr, sizeof(s->usr), &err), &err);
         assert_ok(stage_uki(store, f->finalize.uki_name, s->uki, &err), &err);
 }
@@ -114,6 +119,7 @@ static void test_prepare(void **state _unused_)
         slots = f.machine.slots.items;
         assert_string_equal(slots[1].usr.label, "_empty");
         assert_string_equal(slots[1].tree.label, "_empty");
+        assert_string_equal(slots[1].signature.label, "_empty");
         assert_string_equal(slot_version(&slots[0]), "2.0");
         gpt_uuids_from_root_hash(&f.v1->release.root_hash, &usr, &tree);
         assert_memory_not_equal(&slots[1].usr.uuid, &usr, sizeof(usr));
@@ -179,6 +185,9 @@ static void test_verify(void **state _unused_)
                 { STORE_TREE, 0 },
                 { STORE_TREE, BLOCK_SIZE + 40 },
                 { STORE_TREE, 2 * BLOCK_SIZE - 1 },
+                { STORE_SIGNATURE, 0 },
+                { STORE_SIGNATURE, 1500 },
+                { STORE_SIGNATURE, SIGNATURE_ROOM - 1 },
         };
         struct error err = {};
         struct fixture f;
@@ -191,6 +200,23 @@ static void test_verify(void **state _unused_)
                 assert_int_equal(finalize_verify(&f.finalize, &err), -EBADMSG);
                 flip(&f, flips[i].target, flips[i].offset);
         }
+        assert_ok(finalize_verify(&f.finalize, &err), &err);
+        fixture_done(&f);
+}
+
+/* Of a release without one, any is too much. */
+static void test_verify_unsigned(void **state _unused_)
+{
+        struct error err = {};
+        struct fixture f;
+
+        fixture_init(&f, "slipway_2.0.efi", "slipway_1.0.efi");
+        f.v3->release.usr_signature = (struct sha256){};
+        f.v3->release.usr_signature_size = 0;
+        stage(&f, f.v3);
+        assert_int_equal(finalize_verify(&f.finalize, &err), -EBADMSG);
+        memset(f.v3->signature, 0, sizeof(f.v3->signature));
+        stage(&f, f.v3);
         assert_ok(finalize_verify(&f.finalize, &err), &err);
         fixture_done(&f);
 }
@@ -233,6 +259,7 @@ static void test_commit(void **state _unused_)
         assert_ptr_equal(slot, &f.machine.slots.items[1]);
         assert_string_equal(slot->usr.label, "usr_3.0");
         assert_string_equal(slot->tree.label, "usr-verity_3.0");
+        assert_string_equal(slot->signature.label, "usr-verity-sig_3.0");
         assert_true(has(&f, "slipway_3.0+3.efi") && has(&f, "slipway_2.0.efi"));
         assert_false(has(&f, "slipway_3.0.efi.new"));
         fixture_done(&f);
@@ -330,10 +357,11 @@ static void test_rollback(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_prepare),      cmocka_unit_test(test_prepare_refused),
-                cmocka_unit_test(test_verify),       cmocka_unit_test(test_verify_uki),
-                cmocka_unit_test(test_commit),       cmocka_unit_test(test_downgrade),
-                cmocka_unit_test(test_long_version), cmocka_unit_test(test_rollback),
+                cmocka_unit_test(test_prepare),         cmocka_unit_test(test_prepare_refused),
+                cmocka_unit_test(test_verify),          cmocka_unit_test(test_verify_uki),
+                cmocka_unit_test(test_verify_unsigned), cmocka_unit_test(test_commit),
+                cmocka_unit_test(test_downgrade),       cmocka_unit_test(test_long_version),
+                cmocka_unit_test(test_rollback),
         };
 
         return test_run(tests);

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""the kernel opens /usr by a signature that it verified; a wrong one, or none where one is required, it does not"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "prove")]
+import machine
+import slipway
+import trusted
+
+BLOCK = 4096
+REFUSAL_DEADLINE = machine.BOOT_DEADLINE
+FAILED = r"slipway-usr-signature: the signature of the root hash is refused: the kernel: (Key was rejected by service|Bad message)"
+NOT_REQUIRED = "the root hash is signed, but not verified: the kernel: Required key not available"
+UNIT = "sudo journalctl -b -o cat -u systemd-veritysetup@usr.service"
+
+
+def signed_image(policy):
+    """The container host with that "rootHash"."""
+    trust = {"secureBoot": True, "rootHash": policy, "onCorruption": "panic"}
+    return str(trusted.image(f"root-hash-{policy}", trust).artifact(".raw"))
+
+
+class Disk:
+    def __init__(self, original, path):
+        report = json.loads(next(pathlib.Path(original).parent.glob("*.report.json")).read_text())
+        subprocess.run(["cp", "--sparse=always", original, path], check=True)
+        self.path = path
+        self.partitions = {}
+        for p in report["layout"]["partitions"]:
+            self.partitions.setdefault(p["role"], p)
+
+    def read(self, role, offset, size):
+        with open(self.path, "rb") as file:
+            file.seek(self.partitions[role]["start"] + offset)
+            return file.read(size)
+
+    def write(self, role, offset, data):
+        with open(self.path, "r+b") as file:
+            file.seek(self.partitions[role]["start"] + offset)
+            file.write(data)
+
+
+def expect(vm, key, command, pattern):
+    output = vm.ssh(key, command, check=False)
+    if not re.search(pattern, output, re.M):
+        raise SystemExit(f"root-hash-signature: {command!r} must print {pattern!r}, not {output!r}")
+
+
+def config(scratch):
+    if not (scratch / "config.ign").exists():
+        _, public = machine.ssh_key(scratch)
+        machine.Ignition().user("core", sshAuthorizedKeys=[public], groups=["sudo"]).write(scratch / "config.ign")
+    return scratch / "config.ign", scratch / "id_ed25519"
+
+
+def verified(disk, variables, scratch):
+    """Keys are enrolled, the kernel verifies; and a block that is not what was signed ends the machine."""
+    ignition, key = config(scratch)
+    block = disk.partitions["usr"]["used"] // BLOCK - 2
+    with machine.Machine(disk.path, ignition, snapshot=False, options=[f"--secure-boot={variables}"]) as vm:
+        _, age = vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
+        expect(vm, key, UNIT, "^the root hash's signature is verified$")
+        expect(vm, key, "sudo dmsetup table usr", r"verity 1 .* panic_on_corruption\b.* root_hash_sig_key_desc \S+")
+        expect(vm, key, "sudo dmsetup ls", r"\Ausr\s+\(\S+\)\s*\Z")
+        expect(vm, key, "cat /sys/module/dm_verity/parameters/require_signatures", "^Y$")
+        expect(vm, key, "sudo ls /run/slipway", r"^usr\.p7s$")
+        original = disk.read("usr", block * BLOCK, BLOCK)
+        vm.ssh(key, "data=$(sudo dmsetup deps -o devname usr | grep -o '(.*' | tr -d '()' | tr ' ' '\\n' | sort | head -n 1) && "
+                    f"head -c {BLOCK} /dev/zero | sudo dd of=/dev/$data bs={BLOCK} seek={block} conv=fsync,notrunc && "
+                    "sudo systemd-run --no-block --quiet sh -c 'echo 3 >/proc/sys/vm/drop_caches; "
+                    f"dd if=/dev/mapper/usr of=/dev/null bs={BLOCK} skip={block} count=1 iflag=direct'", check=False)
+        vm.wait_for(r"Kernel panic - not syncing: dm-verity device corrupted", vm.age() + machine.BOOT_DEADLINE)
+    disk.write("usr", block * BLOCK, original)
+    return age
+
+
+def must_fail(disk, variables, pattern, what):
+    with machine.Machine(disk.path, options=[f"--secure-boot={variables}"]) as vm:
+        match, age = vm.wait_for(f"(?P<refused>{pattern})|login:", deadline=REFUSAL_DEADLINE)
+        if not match["refused"]:
+            raise SystemExit(f"root-hash-signature: with {what} it booted")
+        print(f"{what}: refused after {age:.0f} s: {match['refused']}")
+
+
+def refusals(disk, variables, cases):
+    text = disk.read("usr-verity-sig", 0, 64 * 1024)
+    end = re.search(rb'"signature":"([^"]*)"', text).end(1)
+    changes = {
+        # 40 characters before the end: in the RSA signature.
+        "a wrong byte in the signature": (end - 40, b"A" if text[end - 40:end - 39] != b"A" else b"B", FAILED),
+        "no signature": (0, bytes(len(text.rstrip(b"\0"))),
+                         "Failed to set up verity device 'usr': Required key not available|dm-verity.*Root hash verification failed"),
+    }
+    for what in cases:
+        offset, data, pattern = changes[what]
+        disk.write("usr-verity-sig", offset, data)
+        must_fail(disk, variables, pattern, what)
+        disk.write("usr-verity-sig", 0, text)
+    return len(cases)
+
+
+def not_required(disk, scratch):
+    """One image for all: where firmware has no keys, it boots without."""
+    ignition, key = config(scratch)
+    with machine.Machine(disk.path, ignition) as vm:
+        vm.wait_for("login:")
+        expect(vm, key, UNIT, f"^{NOT_REQUIRED}$")
+        expect(vm, key, "sudo dmsetup table usr", r"verity 1 (?!.*root_hash_sig_key_desc)")
+        expect(vm, key, "findmnt -no SOURCE /usr", "^/dev/mapper/usr$")
+
+
+def main():
+    if os.environ.get("SLIPWAY_NAMESPACE") != "1":
+        os.environ["SLIPWAY_PROOF_REQUIRED"] = signed_image("required")
+        os.environ["SLIPWAY_PROOF_SIGNED"] = "" if slipway.QUICK else signed_image("signed")
+    machine.enter_namespace()
+    scratch = slipway.scratch()
+    try:
+        disk, variables = Disk(os.environ["SLIPWAY_PROOF_REQUIRED"], scratch / "disk.raw"), scratch / "disk.efivars"
+        seconds = verified(disk, variables, scratch)
+        refused = refusals(disk, variables, ["a wrong byte in the signature", "no signature"])
+        if not slipway.QUICK:
+            disk = Disk(os.environ["SLIPWAY_PROOF_SIGNED"], scratch / "signed.raw")
+            refused += refusals(disk, variables, ["a wrong byte in the signature"])
+            not_required(disk, scratch)
+        print(f"root-hash-signature: verified by the kernel, login after {seconds:.0f} s; a corrupted block panicked; "
+              f"{refused} of {refused} wrong or missing signatures refused")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
