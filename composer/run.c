@@ -22,20 +22,29 @@ enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
 /* Feature bits of CPUID's leaves 1 (Intel SDM) and 80000001h (AMD APM). */
 enum { CPUID_1_ECX_VMX = 1 << 5, CPUID_80000001_ECX_SVM = 1 << 2 };
 
-/* Where distributions put OVMF. */
+/* Where distributions put OVMF. Secure Boot is a build of its own, which keeps its variables where
+ * only System Management Mode can write; those beside it have no keys yet: setup mode. */
 static const struct {
+        bool secure;
         const char *code, *variables;
 } firmware_files[] = {
-        { "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
-        { "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
-        { "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
-        { "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
-        { "/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin" },
+        { false, "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+        { false, "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
+        { false, "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
+        { false, "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
+        { false, "/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin" },
+        { true, "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+        { true, "/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
+        { true, "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
+        { true, "/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd",
+          "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
+        { true, "/usr/share/qemu/ovmf-x86_64-smm-code.bin",
+          "/usr/share/qemu/ovmf-x86_64-smm-vars.bin" },
 };
 
 static const char *const fixed[] = {
-        QEMU,   "-name",    "slipway", "-no-user-config", "-nodefaults",    "-display",
-        "none", "-machine", "q35",     "-device",         "virtio-rng-pci",
+        QEMU,       "-name", "slipway", "-no-user-config", "-nodefaults",
+        "-display", "none",  "-device", "virtio-rng-pci",
 };
 static const char console[] = "stdio,id=console,mux=on,signal=off";
 
@@ -99,6 +108,16 @@ static void add_processor(struct command *c, const struct run_options *o,
         add_option(c, "-m", string_format("%u", o->memory_mib));
 }
 
+/* What keeps the guest's system from the firmware's variables, behind its back. */
+static void add_machine(struct command *c, const struct run_options *o)
+{
+        add_option(c, "-machine", strdup(o->secure_boot ? "q35,smm=on" : "q35"));
+        if (o->secure_boot) {
+                add_option(c, "-global", strdup("driver=cfi.pflash01,property=secure,value=on"));
+                add_option(c, "-global", strdup("ICH9-LPC.disable_s3=1"));
+        }
+}
+
 static void add_firmware(struct command *c, const struct run_machine *m)
 {
         add_file(c, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=", m->firmware);
@@ -131,6 +150,15 @@ static void add_network(struct command *c, const struct run_options *o)
         add(c, "virtio-net-pci,netdev=net,romfile=");
 }
 
+static void add_tpm(struct command *c, const struct run_machine *m)
+{
+        if (m->tpm_fd == 0)
+                return;
+        add_option(c, "-chardev", string_format("socket,id=tpm,fd=%d", m->tpm_fd));
+        add_option(c, "-tpmdev", strdup("emulator,id=tpm,chardev=tpm"));
+        add_option(c, "-device", strdup("tpm-crb,tpmdev=tpm"));
+}
+
 static int add_provisioning(struct command *c, const struct run_options *o, struct error *err)
 {
         if (o->ignition)
@@ -156,11 +184,13 @@ int run_command(const struct run_options *options, const struct run_machine *mac
 
         for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
                 add(&c, fixed[i]);
+        add_machine(&c, options);
         add_console(&c, machine);
         add_processor(&c, options, machine);
         add_firmware(&c, machine);
         add_disk(&c, options);
         add_network(&c, options);
+        add_tpm(&c, machine);
         r = add_provisioning(&c, options, err);
         for (char *const *extra = options->extra; extra && *extra; extra++)
                 add(&c, *extra);
@@ -195,17 +225,41 @@ static int open_variables(const char *path, int *ret, struct error *err)
         return 0;
 }
 
-static int find_firmware(struct run_machine *m, struct error *err)
+/* Those that outlive the machine. QEMU sees to it that only one uses them at a time. */
+static int open_kept_variables(const char *template, const char *path, int *ret, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r = 0;
+
+        if (access(path, F_OK) < 0) {
+                r = file_read(AT_FDCWD, template, VARIABLES_SIZE_MAX, &data, &size, err);
+                if (r >= 0)
+                        r = file_write(AT_FDCWD, path, data, size, 0600, err);
+        }
+        if (r < 0)
+                return r;
+        *ret = open(path, O_RDWR); /* inherited */
+        return *ret < 0 ? error_errno(err, "%s", path) : 0;
+}
+
+static int find_firmware(const struct run_options *o, struct run_machine *m, struct error *err)
 {
         for (size_t i = 0; i < ARRAY_SIZE(firmware_files); i++) {
-                if (access(firmware_files[i].code, R_OK) < 0)
+                if (firmware_files[i].secure != o->secure_boot ||
+                    access(firmware_files[i].code, R_OK) < 0)
                         continue;
                 m->firmware = firmware_files[i].code;
-                return open_variables(firmware_files[i].variables, &m->variables_fd, err);
+                return o->variables
+                               ? open_kept_variables(firmware_files[i].variables, o->variables,
+                                                     &m->variables_fd, err)
+                               : open_variables(o->variables_from ?: firmware_files[i].variables,
+                                                &m->variables_fd, err);
         }
-        return error_set(
-                err, -ENOENT,
-                "No UEFI firmware for virtual machines found: package ovmf (or edk2-ovmf)");
+        return error_set(err, -ENOENT,
+                         "No UEFI firmware %sfor virtual machines found: package ovmf (or "
+                         "edk2-ovmf)",
+                         o->secure_boot ? "with Secure Boot " : "");
 }
 
 /* "QEMU emulator version 7.2.22 (…)"; an unknown answer counts as new. */
@@ -235,7 +289,12 @@ static bool processor_virtualizes(void)
         return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & CPUID_80000001_ECX_SVM);
 }
 
-int run_probe(struct run_machine *ret, struct error *err)
+char *run_variables_path(const char *disk)
+{
+        return string_format("%s.efivars", disk);
+}
+
+int run_probe(const struct run_options *options, struct run_machine *ret, struct error *err)
 {
         _cleanup_close_ int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
         struct run_machine m = { .kvm = kvm >= 0 && processor_virtualizes(), .variables_fd = -1 };
@@ -243,7 +302,7 @@ int run_probe(struct run_machine *ret, struct error *err)
 
         r = qemu_version(&m.qemu_major, err);
         if (r >= 0)
-                r = find_firmware(&m, err);
+                r = find_firmware(options, &m, err);
         if (r < 0)
                 return r;
         *ret = m;

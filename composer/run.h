@@ -17,8 +17,11 @@ struct run_options {
         const char *ignition, *platform; /* NULL: none, as detected */
         unsigned ssh_port;               /* on the builder's loopback; 0: none */
         unsigned memory_mib, cpus;
-        bool snapshot;      /* writes are forgotten at the end */
-        char *const *extra; /* arguments for QEMU, behind ours; NULL: none */
+        bool snapshot;         /* writes are forgotten at the end */
+        bool secure_boot;      /* firmware that checks signatures, once it has keys */
+        const char *variables; /* file that keeps the firmware's variables; NULL: nothing does */
+        const char *variables_from; /* file that they are then copied from; NULL: the firmware's */
+        char *const *extra;         /* arguments for QEMU, behind ours; NULL: none */
 };
 
 struct run_machine {
@@ -27,14 +30,19 @@ struct run_machine {
         const char *firmware; /* OVMF's code */
         int variables_fd;     /* OVMF's variables: open and inherited, changed as the guest likes */
         int log_fd;           /* inherited, gets a copy of what the console prints; 0: none */
+        int tpm_fd;           /* inherited, a TPM's control channel (run-tpm.h); 0: no TPM */
 };
 
 /* The argv. -EINVAL for a platform that is no name. Caller frees. */
 int run_command(const struct run_options *options, const struct run_machine *machine, char ***ret,
                 struct error *err) _must_check_;
 
-/* Finds the firmware, copies its variables into a memory file of this process (whose fd survives
- * exec), tries /dev/kvm, asks QEMU for its version. */
-int run_probe(struct run_machine *ret, struct error *err) _must_check_;
+/* Finds the firmware, opens its variables (the file for them, made in setup mode when it is not
+ * there, or a copy in memory, whose fd survives exec), tries /dev/kvm, asks QEMU for its version.
+ */
+int run_probe(const struct run_options *options, struct run_machine *ret,
+              struct error *err) _must_check_;
+/* Where variables are kept beside a disk; caller frees, NULL: out of memory. */
+char *run_variables_path(const char *disk);
 /* "qcow2" or "raw", by the file's first bytes; NULL: err says why. */
 const char *run_disk_format(const char *path, struct error *err);

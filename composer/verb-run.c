@@ -5,6 +5,7 @@
  * provisioning failed. */
 
 #include "cli.h"
+#include "run-tpm.h"
 #include "run-watch.h"
 #include "run.h"
 #include "strv.h"
@@ -16,11 +17,15 @@ enum {
         KEY_MEMORY,
         KEY_CPUS,
         KEY_SNAPSHOT,
+        KEY_TPM,
         KEY_PRINT,
+        KEY_SECURE_BOOT,
 };
 
 struct arguments {
         struct run_options run;
+        const char *variables;
+        const char *tpm; /* directory of its state; "": beside the disk; NULL: no TPM */
         bool print;
 };
 
@@ -34,6 +39,11 @@ static const struct argp_option options[] = {
         { "cpus", KEY_CPUS, "N", 0, "Processors of the machine (default 2)", 0 },
         { "snapshot", KEY_SNAPSHOT, NULL, 0, "Leave the disk as it is: forget what was written",
           0 },
+        { "secure-boot", KEY_SECURE_BOOT, "VARS", OPTION_ARG_OPTIONAL,
+          "Firmware with Secure Boot, which keeps its keys in this file (default: DISK.efivars)",
+          0 },
+        { "tpm", KEY_TPM, "DIR", OPTION_ARG_OPTIONAL,
+          "Give the machine a TPM, which is kept in DIR (default: DISK.tpm)", 0 },
         { "print", KEY_PRINT, NULL, 0, "Print QEMU's command line, do not run it", 0 },
         {},
 };
@@ -77,7 +87,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case KEY_MEMORY: parse_number(state, argument, 256, 1U << 20, &o->memory_mib); return 0;
         case KEY_CPUS: parse_number(state, argument, 1, 255, &o->cpus); return 0;
         case KEY_SNAPSHOT: o->snapshot = true; return 0;
+        case KEY_TPM: a->tpm = argument ?: ""; return 0;
         case KEY_PRINT: a->print = true; return 0;
+        case KEY_SECURE_BOOT:
+                o->secure_boot = true;
+                a->variables = argument;
+                return 0;
         case ARGP_KEY_ARG: return parse_argument(a, argument, state);
         case ARGP_KEY_NO_ARGS: argp_error(state, "which disk?"); return 0;
         default: return ARGP_ERR_UNKNOWN;
@@ -111,6 +126,31 @@ static void print_command(char *const *argv)
         }
 }
 
+/* What firmware with Secure Boot has learnt is kept, unless nothing is. A file that was named is
+ * used as it is even then, in memory: its keys are wanted. */
+static int choose_variables(struct arguments *a, char **ret, struct error *err)
+{
+        if (!a->run.secure_boot)
+                return 0;
+        *ret = a->variables ? strdup(a->variables) : run_variables_path(a->run.disk);
+        if (!*ret)
+                return error_oom(err);
+        if (!(a->run.snapshot || a->print))
+                a->run.variables = *ret;
+        else if (access(*ret, F_OK) == 0)
+                a->run.variables_from = *ret;
+        return 0;
+}
+
+static int start_tpm(const struct arguments *a, int *ret_fd, struct error *err)
+{
+        _cleanup_free_ char *beside = string_format("%s.tpm", a->run.disk);
+
+        if (!beside)
+                return error_oom(err);
+        return tpm_start(*a->tpm ? a->tpm : beside, ret_fd, err);
+}
+
 int verb_run(int argc, char *argv[], struct error *err)
 {
         struct arguments a = { .run = { .memory_mib = RUN_MEMORY_DEFAULT,
@@ -118,6 +158,7 @@ int verb_run(int argc, char *argv[], struct error *err)
         struct run_machine machine = { .variables_fd = -1 };
         _cleanup_watch_ struct watch watch = WATCH_NULL;
         _cleanup_strv_ char **command = NULL;
+        _cleanup_free_ char *variables = NULL;
         int r;
 
         argp_parse(&argp, argc, argv, 0, NULL, &a);
@@ -126,7 +167,11 @@ int verb_run(int argc, char *argv[], struct error *err)
                 return err->code;
         if (a.run.ignition && access(a.run.ignition, R_OK) < 0)
                 return error_errno(err, "%s", a.run.ignition);
-        r = run_probe(&machine, err);
+        r = choose_variables(&a, &variables, err);
+        if (r >= 0)
+                r = run_probe(&a.run, &machine, err);
+        if (r >= 0 && a.tpm && !a.print)
+                r = start_tpm(&a, &machine.tpm_fd, err);
         if (r >= 0 && a.run.ignition && !a.print)
                 r = watch_open(&watch, err);
         if (r >= 0)

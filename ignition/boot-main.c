@@ -2,9 +2,10 @@
 
 /* The program `ignition-boot`, which the initrd's units call:
  *
- *   state          leaves /run/ignition/firstboot when the machine is to be provisioned, or
- *                  /run/ignition/undecided when that can only be told once ROOT is mounted
+ *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
+ * is to be provisioned, or /run/ignition/undecided when that can only be told once ROOT is mounted
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
+ *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
  *   wait           the same, and gives people time to read it: one minute, or five when it did */
 
@@ -14,6 +15,7 @@
 #include "boot.h"
 #include "console.h"
 #include "io.h"
+#include "root-volume.h"
 
 enum { FAILURE_SIZE_MAX = 64 * 1024, FAILED_WAIT_S = 300, OTHER_WAIT_S = 60 };
 
@@ -26,10 +28,33 @@ static int note(const char *path, struct error *err)
         return r < 0 ? r : file_write(AT_FDCWD, path, "", 0, 0644, err);
 }
 
+/* 1: found; 0: there is none. */
+static int find_root(char ret[static ROOT_NAME_MAX], struct error *err)
+{
+        struct stat st;
+
+        if (stat(usr, &st) < 0)
+                return error_errno(err, "%s", usr);
+        return boot_find_root("/sys", st.st_dev, ret);
+}
+
+/* A machine on which ROOT could not be made shall not fetch a configuration first. */
+static int open_root(struct error *err)
+{
+        char name[ROOT_NAME_MAX];
+        int r = find_root(name, err);
+
+        return r < 0 ? r : r > 0 ? root_volume_open(name, err) : root_volume_possible(err);
+}
+
 static int state(struct error *err)
 {
-        enum boot_state s = boot_find_state(usr, "/sysroot", err);
+        enum boot_state s;
+        int r = open_root(err);
 
+        if (r < 0)
+                return r;
+        s = boot_find_state(usr, "/sysroot", err);
         if (s == BOOT_UNDECIDED)
                 fprintf(stderr, "<4>%s\n", err->message);
         return s == BOOT_PROVISIONED ? 0
@@ -40,11 +65,17 @@ static int state(struct error *err)
 static int root_missing(struct error *err)
 {
         char name[ROOT_NAME_MAX];
-        struct stat st;
+        int r = find_root(name, err);
 
-        if (stat(usr, &st) < 0)
-                return error_errno(err, "%s", usr);
-        return boot_find_root("/sys", st.st_dev, name) ? 1 : 0;
+        return r < 0 ? r : !r;
+}
+
+static int make_root(struct error *err)
+{
+        char name[ROOT_NAME_MAX];
+        int r = find_root(name, err);
+
+        return r < 0 ? r : r > 0 ? root_volume_open(name, err) : root_volume_make(err);
 }
 
 /* true: provisioning failed. */
@@ -82,10 +113,8 @@ static const struct {
         const char *name;
         int (*run)(struct error *err);
 } verbs[] = {
-        { "state", state },
-        { "root-missing", root_missing },
-        { "show", show },
-        { "wait", wait_for_people },
+        { "state", state }, { "root-missing", root_missing }, { "root-make", make_root },
+        { "show", show },   { "wait", wait_for_people },
 };
 
 int main(int argc, char *argv[])
@@ -99,9 +128,9 @@ int main(int argc, char *argv[])
                         continue;
                 r = verbs[i].run(&err);
                 if (r < 0)
-                        fprintf(stderr, "ignition-boot: %s\n", err.message);
+                        fprintf(stderr, "<3>ignition-boot: %s\n", err.message);
                 return r < 0 ? 255 : r;
         }
-        fprintf(stderr, "Usage: ignition-boot state|root-missing|show|wait\n");
+        fprintf(stderr, "Usage: ignition-boot state|root-missing|root-make|show|wait\n");
         return argc == 2 && streq(argv[1], "--help") ? 0 : 2;
 }

@@ -20,6 +20,7 @@
 #include "agent.h"
 #include "boot.h"
 #include "process.h"
+#include "root-volume.h"
 
 static const char root_label[] = "PARTNAME=root\n";
 static const char stamp[] = ".etc/provisioned";
@@ -151,6 +152,15 @@ static enum boot_state look_into(const char *device, const struct root_format *f
         return fd >= 0 && faccessat(fd, stamp, F_OK, 0) == 0 ? BOOT_PROVISIONED : BOOT_FIRST;
 }
 
+/* The volume, when it was opened; else the partition. */
+static void find_device(const char *name, char ret[static ROOT_NAME_MAX + 8])
+{
+        if (access(ROOT_VOLUME, F_OK) == 0)
+                strcpy(ret, ROOT_VOLUME);
+        else
+                snprintf(ret, ROOT_NAME_MAX + 8, "/dev/%s", name);
+}
+
 enum boot_state boot_find_state(const char *usr, const char *where, struct error *err)
 {
         _cleanup_free_ char *asked = kernel_argument("ignition.firstboot");
@@ -167,7 +177,7 @@ enum boot_state boot_find_state(const char *usr, const char *where, struct error
         }
         if (!boot_find_root("/sys", st.st_dev, name))
                 return BOOT_FIRST;
-        snprintf(device, sizeof(device), "/dev/%s", name);
+        find_device(name, device);
         fd = open(device, O_RDONLY | O_CLOEXEC);
         if (fd < 0) {
                 error_errno(err, "%s", device);

@@ -35,7 +35,7 @@ static void test_plain(void **state _unused_)
 static void test_everything(void **state _unused_)
 {
         static char no_reboot[] = "-no-reboot";
-        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4, 5 };
+        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4, 5, 6 };
         const struct run_options o = {
                 .disk = "/disks/a,b.qcow2",
                 .format = "qcow2",
@@ -49,6 +49,48 @@ static void test_everything(void **state _unused_)
         };
 
         check(&o, &kvm, "run-everything.txt");
+}
+
+static void test_secure_boot(void **state _unused_)
+{
+        const struct run_options o = {
+                .disk = "x.raw", .format = "raw", .memory_mib = 2048, .cpus = 2, .secure_boot = true
+        };
+
+        check(&o, &tcg, "run-secure-boot.txt");
+}
+
+/* What the firmware writes stays; what is there is never replaced. */
+static void test_variables(void **state _unused_)
+{
+        char *directory = test_mkdir();
+        _cleanup_free_ char *path = string_format("%s/disk.efivars", directory);
+        struct run_options o = { .secure_boot = true, .variables = path };
+        struct run_machine m;
+        struct error err = {};
+        struct stat st;
+        char text[4] = {};
+
+        assert_ok(run_probe(&o, &m, &err), &err);
+        assert_non_null(strstr(m.firmware, "OVMF"));
+        assert_int_equal(fstat(m.variables_fd, &st), 0);
+        assert_true(st.st_size > 64 * 1024);
+        assert_ok(io_pwrite(m.variables_fd, "mine", 4, 0, &err), &err);
+        close(m.variables_fd);
+        assert_ok(run_probe(&o, &m, &err), &err);
+        assert_ok(io_pread(m.variables_fd, text, 4, 0, NULL, &err), &err);
+        assert_memory_equal(text, "mine", 4);
+        close(m.variables_fd);
+        o.variables = NULL;
+        o.variables_from = path;
+        assert_ok(run_probe(&o, &m, &err), &err);
+        assert_ok(io_pwrite(m.variables_fd, "ours", 4, 0, &err), &err);
+        close(m.variables_fd);
+        assert_ok(run_probe(&o, &m, &err), &err);
+        assert_ok(io_pread(m.variables_fd, text, 4, 0, NULL, &err), &err);
+        assert_memory_equal(text, "mine", 4);
+        close(m.variables_fd);
+        test_rmdir(directory);
 }
 
 static void test_processor(void **state _unused_)
@@ -95,8 +137,9 @@ static void test_format(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_plain),     cmocka_unit_test(test_everything),
-                cmocka_unit_test(test_processor), cmocka_unit_test(test_platform),
+                cmocka_unit_test(test_plain),       cmocka_unit_test(test_everything),
+                cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_variables),
+                cmocka_unit_test(test_processor),   cmocka_unit_test(test_platform),
                 cmocka_unit_test(test_format),
         };
 
