@@ -19,6 +19,7 @@ struct uki_input {
         const void *linux_image, *initrd; /* kernel, initrd */
         size_t linux_size, initrd_size;
         const char *cmdline, *os_release, *uname; /* texts; NULL: no such section */
+        const char *pcr_key; /* text: the public key of signatures for PCR 11, or NULL */
 };
 
 /* Builds the image in memory; caller frees *ret. Deterministic; -EINVAL for a stub that is no sound

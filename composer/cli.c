@@ -106,6 +106,32 @@ char *cli_size(uint64_t bytes, char *buffer)
         return buffer;
 }
 
+/* ---- tables of verbs ---- */
+
+const struct verb *verb_find(const struct verb *table, const char *name)
+{
+        for (const struct verb *v = table; v->name; v++)
+                if (streq(v->name, name))
+                        return v;
+        return NULL;
+}
+
+void verbs_print(const struct verb *table, FILE *out)
+{
+        for (const struct verb *v = table; v->name; v++)
+                fprintf(out, "  %-10s %s\n", v->name, v->summary);
+}
+
+int verb_call(const struct verb *verb, const char *program, int argc, char *argv[],
+              struct error *err)
+{
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s %s", program, verb->name);
+        argv[1] = name;
+        return verb->run(argc - 1, argv + 1, err);
+}
+
 /* ---- progress ---- */
 
 enum { BAR_WIDTH = 24 };

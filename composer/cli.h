@@ -14,17 +14,27 @@ struct verb {
         int (*run)(int argc, char *argv[], struct error *err);
 };
 
-/* Ends with a row whose name is NULL; main() dispatches on it, `slipway help` and the shell
- * completion print it. */
+/* Tables of verbs end with a row whose name is NULL. This is the program's, `slipway kernel` has
+ * one of its own. */
 extern const struct verb verbs[];
+
+/* The row of that name, or NULL. */
+const struct verb *verb_find(const struct verb *table, const char *name);
+/* Two columns: names and summaries. */
+void verbs_print(const struct verb *table, FILE *out);
+/* Runs a verb on the arguments behind argv[0]; its usage errors name it "program name". */
+int verb_call(const struct verb *verb, const char *program, int argc, char *argv[],
+              struct error *err);
 
 int verb_build(int argc, char *argv[], struct error *err);
 int verb_diff(int argc, char *argv[], struct error *err);
+int verb_kernel(int argc, char *argv[], struct error *err);
 int verb_keygen(int argc, char *argv[], struct error *err);
 int verb_lock(int argc, char *argv[], struct error *err);
 int verb_plan(int argc, char *argv[], struct error *err);
 int verb_publish(int argc, char *argv[], struct error *err);
 int verb_run(int argc, char *argv[], struct error *err);
+int verb_sign(int argc, char *argv[], struct error *err);
 int verb_schema(int argc, char *argv[], struct error *err);
 int verb_verify(int argc, char *argv[], struct error *err);
 

@@ -17,53 +17,22 @@
 #include <time.h>
 
 #include "commit.h"
-#include "compose.h"
-#include "disk.h"
-#include "image-commit.h"
+#include "compose-internal.h"
 #include "initrd.h"
 #include "inputs.h"
-#include "io.h"
-#include "kernel-image.h"
-#include "output.h"
+#include "ipe-policy.h"
+#include "kernel-config.h"
+#include "kernel-fragments.h"
 #include "parallel.h"
-#include "report.h"
-#include "seal.h"
+#include "root-hash-signature.h"
 #include "strv.h"
 #include "verity.h"
-
-enum { DRAFTS_MAX = 16 };
 
 static const char *const step_names[_STEP_MAX] = {
         [STEP_RESOLVE] = "resolve", [STEP_FETCH] = "fetch",   [STEP_IMPORT] = "import",
         [STEP_MERGE] = "merge",     [STEP_COMMIT] = "commit", [STEP_EROFS] = "erofs",
         [STEP_VERITY] = "verity",   [STEP_INITRD] = "initrd", [STEP_UKI] = "uki",
         [STEP_DISK] = "disk",       [STEP_OUTPUT] = "output",
-};
-
-/* One run: the inputs, the result so far, and files not yet published. */
-struct run {
-        const struct workdir *w;
-        const struct manifest *m;
-        const struct compose_options *options;
-        struct signers signers;
-        struct composition *c;
-        struct draft drafts[DRAFTS_MAX];
-        const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
-        size_t n_drafts;
-        const struct draft *disk, *uki; /* among the drafts */
-        struct draft initrd, boot;      /* working files, never published */
-        struct image_settings settings; /* complete */
-        struct extent_cache *cache;     /* NULL: nothing is compressed */
-        struct erofs_image *image;
-        struct sha256 base;   /* commit; zeros: none */
-        struct buffer layout; /* of an image that lies like the base */
-        struct block_digests usr_digests;
-        struct known_blocks usr; /* on the disk */
-        struct lock lock;
-        struct package_trees trees; /* from import to merge */
-        bool imported;              /* in a transaction that is still open */
-        struct sha256 root;         /* identity of the committed tree */
-        struct release_layout minimum;
 };
 
 const char *step_name(enum step step)
@@ -84,8 +53,7 @@ static double now(void)
         return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* A file of this image in the output directory. */
-static int draft_artifact(struct run *run, const char *suffix, struct draft *ret, struct error *err)
+int compose_draft_working(struct run *run, const char *suffix, struct draft *ret, struct error *err)
 {
         _cleanup_free_ char *name = artifact_name(run->m, suffix);
 
@@ -94,27 +62,20 @@ static int draft_artifact(struct run *run, const char *suffix, struct draft *ret
         return draft_open(ret, run->w->output_fd, name, 0644, err);
 }
 
-/* An artifact to be published at the end; *ret is valid until then. */
-static int draft_output(struct run *run, const char *suffix, struct draft **ret, struct error *err)
+int compose_draft_output(struct run *run, const char *suffix, struct draft **ret, struct error *err)
 {
         int r;
 
         if (run->n_drafts == DRAFTS_MAX)
                 return error_set(err, -E2BIG, "more than %d artifacts", DRAFTS_MAX);
-        r = draft_artifact(run, suffix, &run->drafts[run->n_drafts], err);
+        r = compose_draft_working(run, suffix, &run->drafts[run->n_drafts], err);
         if (r < 0)
                 return r;
         *ret = &run->drafts[run->n_drafts++];
         return 0;
 }
 
-static char *draft_path(const struct run *run, const struct draft *d)
-{
-        return string_format("%s/%s", run->w->output_path, d->temp);
-}
-
-/* Gives back the space of what is inside the disk by now. */
-static void drop_working_files(struct run *run)
+void compose_drop_working_files(struct run *run)
 {
         struct draft *const drafts[] = { &run->initrd, &run->boot };
 
@@ -128,7 +89,7 @@ int compose_packages(const struct workdir *w, const struct manifest *m,
                      const struct compose_options *options, struct lock *lock,
                      struct composition *c, struct error *err)
 {
-        _cleanup_free_ char *path = lock_path(m->path);
+        _cleanup_free_ char *path = options->lock ? strdup(options->lock) : lock_path(m->path);
         int r;
 
         if (!path)
@@ -161,7 +122,8 @@ static int step_resolve(struct run *run, struct error *err)
                 return r;
         r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &run->base,
                        &run->signers, &c->key, err);
-        if (r < 0 || run->w->output_fd < 0 || run->options->until != STEP_OUTPUT)
+        if (r < 0 || run->w->output_fd < 0 || run->options->until != STEP_OUTPUT ||
+            run->options->requests)
                 return r;
         return receipt_check(run->w->output_fd, c, err);
 }
@@ -187,13 +149,28 @@ static int step_import(struct run *run, struct error *err)
         return r;
 }
 
+/* Before anything is written of an image that could not do what its layers are for. */
+static int require_kernel(struct run *run, struct error *err)
+{
+        struct content_store store = repo_contents(run->w->repo);
+        _cleanup_kconfig_ struct kconfig config = {};
+        _cleanup_strv_ char **fragments = NULL;
+        int r = kernel_fragments_list(run->m, &fragments, err);
+
+        if (r >= 0 && fragments)
+                r = kernel_config_tree(run->c->merge.tree, &store, &config, err);
+        if (r >= 0 && fragments)
+                r = kernel_fragments_require(run->m, &config, err);
+        return error_prefix(err, r, "kernel");
+}
+
 static int step_merge(struct run *run, struct error *err)
 {
         int r = tree_merge(run->w, run->m, &run->trees, &run->lock, run->c->epoch, &run->c->merge,
                            err);
 
         package_trees_done(&run->trees);
-        return r;
+        return r < 0 ? r : require_kernel(run, err);
 }
 
 static int step_commit(struct run *run, struct error *err)
@@ -277,7 +254,7 @@ static int plan_image(struct run *run, struct error *err)
 
 static int draft_disk(struct run *run, struct draft **ret, struct error *err)
 {
-        int r = draft_output(run, ".raw", ret, err);
+        int r = compose_draft_output(run, ".raw", ret, err);
 
         if (r < 0)
                 return r;
@@ -319,14 +296,30 @@ static int step_erofs(struct run *run, struct error *err)
         return r >= 0 && run->cache ? extent_cache_finish(run->cache, err) : r;
 }
 
+static int sign_root_hash(struct run *run, struct error *err)
+{
+        const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR_VERITY_SIG, 'A');
+        int r;
+
+        if (run->m->trust.root_hash == ROOT_HASH_UNSIGNED)
+                return 0;
+        r = root_hash_sign(&run->signers.of[SIGNER_VERITY], &run->c->root_hash,
+                           ipe_policy_text(&run->m->trust), &run->signature, err);
+        return r < 0 ? r
+                     : io_pwrite(run->disk->fd, run->signature, strlen(run->signature), slot->start,
+                                 err);
+}
+
 static int step_verity(struct run *run, struct error *err)
 {
         const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR_VERITY, 'A');
         struct uuid uuid;
+        int r;
 
         image_verity_uuid(&run->root, &uuid);
-        return verity_write(&run->usr_digests, &uuid, run->disk->fd, slot->start,
-                            &run->c->root_hash, err);
+        r = verity_write(&run->usr_digests, &uuid, run->disk->fd, slot->start, &run->c->root_hash,
+                         err);
+        return r < 0 ? r : sign_root_hash(run, err);
 }
 
 static int step_initrd(struct run *run, struct error *err)
@@ -334,7 +327,7 @@ static int step_initrd(struct run *run, struct error *err)
         struct stat st;
         int r;
 
-        r = draft_artifact(run, ".initrd", &run->initrd, err);
+        r = compose_draft_working(run, ".initrd", &run->initrd, err);
         if (r < 0)
                 return r;
         r = initrd_build(run->w, run->m, run->c->merge.tree, run->initrd.fd, err);
@@ -346,259 +339,6 @@ static int step_initrd(struct run *run, struct error *err)
         return 0;
 }
 
-/* ---- boot ---- */
-
-static int write_boot_loader(struct run *run, struct error *err)
-{
-        struct content_store store = repo_contents(run->w->repo);
-        _cleanup_free_ char *boot = NULL;
-        size_t size;
-        int r;
-
-        r = kernel_image_boot_loader(run->m, run->c->merge.tree, &store, &boot, &size, err);
-        if (r >= 0)
-                r = draft_artifact(run, ".boot", &run->boot, err);
-        return r < 0 ? r : io_write(run->boot.fd, boot, size, err);
-}
-
-/* The UKI around the initrd that the draft holds. */
-static int build_uki(struct run *run, char **ret, struct error *err)
-{
-        struct content_store store = repo_contents(run->w->repo);
-        _cleanup_free_ char *initrd = malloc(run->c->initrd_size + 1);
-        size_t size;
-        int r;
-
-        if (!initrd)
-                return error_oom(err);
-        r = io_pread(run->initrd.fd, initrd, run->c->initrd_size, 0, &size, err);
-        if (r < 0)
-                return r;
-        return kernel_image_build(run->m, run->c->merge.tree, &store, &run->c->root_hash, initrd,
-                                  size, ret, &run->c->uki_size, err);
-}
-
-static int step_uki(struct run *run, struct error *err)
-{
-        _cleanup_free_ char *image = NULL;
-        struct draft *draft = NULL;
-        int r;
-
-        r = build_uki(run, &image, err);
-        if (r >= 0)
-                r = draft_output(run, ".efi", &draft, err);
-        if (r >= 0)
-                r = io_write(draft->fd, image, run->c->uki_size, err);
-        if (r < 0)
-                return r;
-        run->uki = draft;
-        return write_boot_loader(run, err);
-}
-
-/* ---- disk ---- */
-
-static int step_disk(struct run *run, struct error *err)
-{
-        _cleanup_free_ char *boot = draft_path(run, &run->boot), *uki = draft_path(run, run->uki);
-        _cleanup_free_ char *disk = draft_path(run, run->disk);
-        struct layout_contents contents = { run->c->usr_size, run->c->tree_size, run->c->uki_size,
-                                            0, run->c->root_hash };
-        struct stat st;
-        int r;
-
-        if (!boot || !uki || !disk)
-                return error_oom(err);
-        if (fstat(run->boot.fd, &st) < 0)
-                return error_errno(err, "boot loader");
-        contents.boot_size = (uint64_t)st.st_size;
-        r = layout_plan(run->m, &contents, &run->c->layout, err);
-        if (r < 0)
-                return r;
-        layout_minimum(&contents, &run->minimum);
-        return disk_build(&run->c->layout, run->m,
-                          &(struct disk_contents){ uki, boot, run->c->epoch }, disk, run->disk->fd,
-                          err);
-}
-
-/* One draft for every further format, behind the disk's. */
-static int draft_formats(struct run *run, struct error *err)
-{
-        STRV_FOREACH (name, run->m->outputs) {
-                const struct output_ops *ops = output_find(*name);
-                struct draft *draft = NULL;
-                int r;
-
-                if (!ops->write)
-                        continue;
-                r = draft_output(run, ops->suffix, &draft, err);
-                if (r < 0)
-                        return r;
-                run->formats[draft - run->drafts] = ops;
-        }
-        return 0;
-}
-
-int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a, struct error *err)
-{
-        int r;
-
-        a->sparse = endswith(a->name, ".raw");
-        r = a->sparse ? sparse_digest(fd, a->size, known, &a->sha256, err)
-                      : sha256_fd(fd, 0, a->size, &a->sha256, err);
-        return error_prefix(err, r, "%s", a->name);
-}
-
-/* Name and size of one artifact. */
-static int describe_artifact(struct run *run, size_t index, struct error *err)
-{
-        struct artifact *a = &run->c->artifacts.items[index];
-        struct draft *d = &run->drafts[index];
-        struct stat st;
-
-        if (fstat(d->fd, &st) < 0)
-                return error_errno(err, "%s", d->name);
-        a->size = (uint64_t)st.st_size;
-        a->name = strdup(d->name);
-        return a->name ? 0 : error_oom(err);
-}
-
-static int sync_artifact(const struct draft *d, struct error *err)
-{
-        return fdatasync(d->fd) < 0 ? error_errno(err, "%s: sync", d->name) : 0;
-}
-
-/* Size, digest and durability of what a step has written. The disk writes while we hash. */
-static int finish_artifact(struct run *run, size_t index, struct error *err)
-{
-        struct draft *d = &run->drafts[index];
-        int r;
-
-        r = describe_artifact(run, index, err);
-        if (r < 0)
-                return r;
-        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
-        r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
-        return r < 0 ? r : sync_artifact(d, err);
-}
-
-/* The same of another format of the disk, which is hashed while it is written. */
-static int convert_artifact(struct run *run, size_t index, struct error *err)
-{
-        const struct output_ops *ops = run->formats[index];
-        struct draft *d = &run->drafts[index];
-        struct sha256 digest;
-        int r;
-
-        r = ops->write(run->disk->fd, run->c->layout.disk_size, &run->usr, d->fd, &digest, err);
-        if (r < 0)
-                return error_prefix(err, r, "output '%s'", ops->name);
-        r = describe_artifact(run, index, err);
-        if (r < 0)
-                return r;
-        run->c->artifacts.items[index].sha256 = digest;
-        return sync_artifact(d, err);
-}
-
-static int draft_report(struct run *run, struct error *err)
-{
-        _cleanup_free_ char *text = NULL;
-        struct draft *draft = NULL;
-        int r;
-
-        r = report_text(run->m, run->c, &text, err);
-        if (r < 0)
-                return r;
-        r = draft_output(run, ".report.json", &draft, err);
-        if (r < 0)
-                return r;
-        r = io_write(draft->fd, text, strlen(text), err);
-        if (r < 0)
-                return r;
-        run->c->artifacts.count = run->n_drafts;
-        return finish_artifact(run, run->n_drafts - 1, err);
-}
-
-/* The sealed commit: what an updater must know before it fetches anything, and what else the image
- * follows from. */
-static int seal_commit(struct run *run, struct error *err)
-{
-        const struct seal seal = {
-                .settings = &run->settings,
-                .base = &run->base,
-                .places = &run->layout,
-                .uki_fd = run->uki->fd,
-                .minimum = &run->minimum,
-        };
-
-        return commit_seal(run->w, run->m, &seal, run->c, err);
-}
-
-/* Makes one artifact what it will be, or, behind the last one, the commit. */
-static int output_task(void *context, size_t index, struct error *err)
-{
-        struct run *run = context;
-
-        if (index == run->n_drafts) {
-                drop_working_files(run);
-                return seal_commit(run, err);
-        }
-        return run->formats[index] ? convert_artifact(run, index, err)
-                                   : finish_artifact(run, index, err);
-}
-
-/* All at once, because most of it is waiting for the disk. */
-static int finish_outputs(struct run *run, struct error *err)
-{
-        struct composition *c = run->c;
-        unsigned tasks = (unsigned)run->n_drafts + 1;
-
-        c->artifacts.items = calloc(DRAFTS_MAX, sizeof(struct artifact));
-        if (!c->artifacts.items)
-                return error_oom(err);
-        c->artifacts.count = run->n_drafts;
-        return parallel_for(tasks, run->w->threads ?: tasks, output_task, run, err);
-}
-
-/* Giving back the space of the file that is replaced takes a while where the file system tells the
- * disk, and happens under the directory's lock unless somebody has the file open. */
-static int publish_draft(void *context, size_t index, struct error *err)
-{
-        struct run *run = context;
-        struct draft *d = &run->drafts[index];
-        _cleanup_close_ int replaced =
-                openat(d->dir_fd, d->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-        return draft_publish(d, err);
-}
-
-/* The old report goes first and the new one, which is the last draft, comes last: whenever a build
- * is cut off, a report that is there describes what lies beside it. The others go side by side. */
-static int publish(struct run *run, struct error *err)
-{
-        struct draft *report = &run->drafts[run->n_drafts - 1];
-        int r;
-
-        if (unlinkat(run->w->output_fd, report->name, 0) < 0 && errno != ENOENT)
-                return error_errno(err, "%s", report->name);
-        r = parallel_for(run->n_drafts - 1, run->w->threads ?: (unsigned)run->n_drafts,
-                         publish_draft, run, err);
-        if (r >= 0)
-                r = draft_publish(report, err);
-        return r < 0 ? r : receipt_write(run->w->output_fd, run->c, err);
-}
-
-static int step_output(struct run *run, struct error *err)
-{
-        int r;
-
-        r = draft_formats(run, err);
-        if (r >= 0)
-                r = finish_outputs(run, err);
-        if (r >= 0)
-                r = draft_report(run, err);
-        return r < 0 ? r : publish(run, err);
-}
-
 /* ---- the line ---- */
 
 struct step_row {
@@ -607,10 +347,12 @@ struct step_row {
 };
 
 static const struct step_row steps[] = {
-        { STEP_RESOLVE, step_resolve }, { STEP_FETCH, step_fetch },   { STEP_IMPORT, step_import },
-        { STEP_MERGE, step_merge },     { STEP_COMMIT, step_commit }, { STEP_EROFS, step_erofs },
-        { STEP_VERITY, step_verity },   { STEP_INITRD, step_initrd }, { STEP_UKI, step_uki },
-        { STEP_DISK, step_disk },       { STEP_OUTPUT, step_output },
+        { STEP_RESOLVE, step_resolve },       { STEP_FETCH, step_fetch },
+        { STEP_IMPORT, step_import },         { STEP_MERGE, step_merge },
+        { STEP_COMMIT, step_commit },         { STEP_EROFS, step_erofs },
+        { STEP_VERITY, step_verity },         { STEP_INITRD, step_initrd },
+        { STEP_UKI, compose_step_uki },       { STEP_DISK, compose_step_disk },
+        { STEP_OUTPUT, compose_step_output },
 };
 
 static int run_step(struct run *run, const struct step_row *row, struct error *err)
@@ -652,7 +394,9 @@ static int run_steps(struct run *run, struct error *err)
                 } else {
                         r = run_step(run, &steps[step], err);
                 }
-                if (r < 0 || run->c->unchanged)
+                if (r >= 0 && step == STEP_UKI && run->options->requests)
+                        r = compose_leave_requests(run, err);
+                if (r < 0 || run->c->unchanged || run->c->unsigned_count > 0)
                         return r;
         }
         return 0;
@@ -662,7 +406,7 @@ static void run_done(struct run *run)
 {
         for (size_t i = 0; i < run->n_drafts; i++)
                 draft_done(&run->drafts[i]);
-        drop_working_files(run);
+        compose_drop_working_files(run);
         block_digests_done(&run->usr_digests);
         erofs_image_free(run->image);
         extent_cache_free(run->cache);
@@ -671,6 +415,24 @@ static void run_done(struct run *run)
         package_trees_done(&run->trees);
         lock_done(&run->lock);
         signers_done(&run->signers);
+        sign_requests_done(&run->requests);
+        free(run->signature);
+        shim_done(&run->shim);
+}
+
+/* What signs, or where signatures come from. */
+static int open_signers(struct run *run, struct error *err)
+{
+        const struct compose_options *o = run->options;
+        int r = 0;
+
+        if (o->until < STEP_VERITY)
+                return 0; /* nothing will be signed */
+        if (o->requests)
+                r = sign_requests_open(o->requests, &run->requests, err);
+        return r < 0 ? r
+                     : signers_open_public(o->keys, &run->m->trust,
+                                           o->requests ? &run->requests : NULL, &run->signers, err);
 }
 
 static int lock_output(const struct run *run, struct error *err)
@@ -701,7 +463,7 @@ int compose(const struct workdir *w, const struct manifest *m,
         };
         int r, settled;
 
-        r = signers_open(options->keys, &m->trust, &run.signers, err);
+        r = open_signers(&run, err);
         if (r >= 0)
                 r = lock_output(&run, err);
         if (r >= 0)

@@ -7,14 +7,18 @@
 #include "block-digests.h"
 #include "layout.h"
 #include "merge.h"
+#include "pcr-policy.h"
 #include "signer.h"
 
 struct compose_options {
-        bool locked;      /* use the lock file's packages and nothing else */
-        enum step until;  /* the last step to run */
-        uint64_t epoch;   /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
-        const char *keys; /* directory of what signs, see signer.h; NULL: nothing is signed */
-        const char *base; /* what the image lies like, see base_commit_find(); NULL: nothing */
+        bool locked;          /* use the lock file's packages and nothing else */
+        enum step until;      /* the last step to run */
+        uint64_t epoch;       /* SOURCE_DATE_EPOCH; 0: the newest repository metadata */
+        const char *keys;     /* directory of what signs, see signer.h; NULL: nothing is signed */
+        const char *requests; /* directory of what is signed elsewhere, see sign-request.h; NULL:
+                                 the keys sign */
+        const char *lock;     /* lock file instead of the manifest's; NULL: none */
+        const char *base;     /* what the image lies like, see base_commit_find(); NULL: nothing */
 };
 
 /* A finished file in the output directory. */
@@ -39,11 +43,14 @@ struct composition {
         struct merge_result merge;
         struct sha256 commit, root_hash;
         uint64_t usr_size, tree_size, initrd_size, uki_size;
+        struct pcr_prediction pcr; /* of the UKI */
         struct layout layout;
         struct {
                 struct artifact *items;
                 size_t count;
         } artifacts;
+        size_t unsigned_count;     /* signatures that are made elsewhere and not there yet: then the
+                                      steps end behind the UKI, and nothing is published */
         double seconds[_STEP_MAX]; /* time of each step; not part of any artifact */
 };
 

@@ -10,7 +10,6 @@
 #include <strings.h>
 
 #include "disk.h"
-#include "esp.h"
 #include "io.h"
 
 static void context_unref_p(struct fdisk_context **context)
@@ -147,8 +146,15 @@ int disk_build(const struct layout *layout, const struct manifest *m,
                const struct disk_contents *contents, const char *path, int fd, struct error *err)
 {
         const struct partition *esp = layout_find(layout, PARTITION_ESP, 0);
-        const struct esp_contents boot = { contents->uki_path, contents->boot_path, m->version,
-                                           m->architecture, contents->epoch };
+        const struct esp_contents boot = {
+                .uki_path = contents->uki_path,
+                .boot_path = contents->boot_path,
+                .shim = contents->shim,
+                .enrolment = contents->enrolment,
+                .version = m->version,
+                .architecture = m->architecture,
+                .epoch = contents->epoch,
+        };
         int r;
 
         if (ftruncate(fd, (off_t)layout->disk_size) < 0)

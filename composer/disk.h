@@ -4,13 +4,15 @@
 /* The disk image around the slots' contents: GPT through libfdisk, the ESP as FAT32 through
  * dosfstools and mtools with everything that could vary pinned. Unused space stays a hole. */
 
-#include "layout.h"
+#include "esp.h"
 #include "workdir.h"
 
 /* Finished files that the ESP is made from, as paths. */
 struct disk_contents {
         const char *uki_path, *boot_path; /* boot: systemd-boot's binary */
         uint64_t epoch;                   /* for FAT times, seconds */
+        const struct shim *shim;          /* see esp.h */
+        const struct enrolment_file *enrolment;
 };
 
 /* Writes to fd, a file open for reading and writing that has nothing yet but what was written into

@@ -7,6 +7,16 @@
  *   /EFI/Linux/slipway_<version>+3.efi   the release's UKI, with three tries
  *   /loader/loader.conf
  *
+ * With keys to enrol, what systemd-boot takes them from in a virtual machine whose firmware is in
+ * setup mode (it does not on hardware by itself, where that may break more than it mends):
+ *
+ *   /loader/keys/auto/{PK,KEK,db}.auth
+ *
+ * With shim that is BOOTX64.EFI, and starts by the names that are built into it:
+ *
+ *   /EFI/BOOT/grubx64.efi                systemd-boot
+ *   /EFI/BOOT/mmx64.efi                  MokManager
+ *
  * mkfs.vfat takes an offset into its file and mtools an "@@offset", so there is no second file to
  * copy. The tools run in an environment of our own: mtools takes times from SOURCE_DATE_EPOCH and
  * the zone from TZ, mkfs.vfat has --invariant. */
@@ -28,10 +38,12 @@ enum { ARGUMENT_MAX = 4096 + 32 };
 #define NO_SPACE_AT (128 * KIB)
 
 static const struct {
-        const char *architecture, *removable, *installed;
+        const char *architecture, *removable, *installed, *second, *manager;
 } loaders[] = {
-        { "amd64", "::EFI/BOOT/BOOTX64.EFI", "::EFI/systemd/systemd-bootx64.efi" },
-        { "arm64", "::EFI/BOOT/BOOTAA64.EFI", "::EFI/systemd/systemd-bootaa64.efi" },
+        { "amd64", "::EFI/BOOT/BOOTX64.EFI", "::EFI/systemd/systemd-bootx64.efi",
+          "::EFI/BOOT/grubx64.efi", "::EFI/BOOT/mmx64.efi" },
+        { "arm64", "::EFI/BOOT/BOOTAA64.EFI", "::EFI/systemd/systemd-bootaa64.efi",
+          "::EFI/BOOT/grubaa64.efi", "::EFI/BOOT/mmaa64.efi" },
 };
 
 /* What every call of a tool shares. */
@@ -98,6 +110,30 @@ static int put_file(const struct tools *t, const char *source, int stdin_fd, con
                    stdin_fd, err);
 }
 
+static int put_bytes(const struct tools *t, const void *data, size_t size, const char *name,
+                     struct error *err)
+{
+        _cleanup_close_ int fd = memfd_create("esp-file", MFD_CLOEXEC);
+        int r;
+
+        if (fd < 0)
+                return error_errno(err, "%s", name);
+        r = io_pwrite(fd, data, size, 0, err);
+        return r < 0 ? r : put_file(t, "-", fd, name, err);
+}
+
+/* Shim, and the boot loader where shim looks for it. */
+static int put_shim(const struct tools *t, const struct esp_contents *c, size_t loader,
+                    struct error *err)
+{
+        const struct shim *s = c->shim;
+        int r = put_bytes(t, s->loader, s->loader_size, loaders[loader].removable, err);
+
+        if (r >= 0)
+                r = put_bytes(t, s->manager, s->manager_size, loaders[loader].manager, err);
+        return r < 0 ? r : put_file(t, c->boot_path, 0, loaders[loader].second, err);
+}
+
 static int put_loader(const struct tools *t, const struct esp_contents *c, struct error *err)
 {
         int r;
@@ -105,7 +141,8 @@ static int put_loader(const struct tools *t, const struct esp_contents *c, struc
         for (size_t i = 0; i < ARRAY_SIZE(loaders); i++) {
                 if (!streq(loaders[i].architecture, c->architecture))
                         continue;
-                r = put_file(t, c->boot_path, 0, loaders[i].removable, err);
+                r = c->shim ? put_shim(t, c, i, err)
+                            : put_file(t, c->boot_path, 0, loaders[i].removable, err);
                 return r < 0 ? r : put_file(t, c->boot_path, 0, loaders[i].installed, err);
         }
         return error_set(err, -EINVAL, "No boot loader for architecture \"%s\"", c->architecture);
@@ -125,16 +162,32 @@ static int put_kernel(const struct tools *t, const struct esp_contents *c, struc
         return put_file(t, c->uki_path, 0, name, err);
 }
 
-static int put_configuration(const struct tools *t, struct error *err)
+static int put_configuration(const struct tools *t, bool enrol, struct error *err)
 {
-        _cleanup_close_ int fd = memfd_create("loader.conf", MFD_CLOEXEC);
-        const char *text = boot_loader_conf();
-        int r;
+        _cleanup_buffer_ struct buffer text = {};
 
-        if (fd < 0)
-                return error_errno(err, "loader.conf");
-        r = io_pwrite(fd, text, strlen(text), 0, err);
-        return r < 0 ? r : put_file(t, "-", fd, "::loader/loader.conf", err);
+        buffer_puts(&text, boot_loader_conf());
+        if (enrol)
+                buffer_puts(&text, "secure-boot-enroll if-safe\n");
+        return text.failed ? error_oom(err)
+                           : put_bytes(t, text.data, text.size, "::loader/loader.conf", err);
+}
+
+static int put_enrolment(const struct tools *t, const struct enrolment_file files[],
+                         struct error *err)
+{
+        int r = run(t,
+                    (const char *const[]){ "mmd", "-i", t->image, "::loader/keys",
+                                           "::loader/keys/auto", NULL },
+                    0, err);
+
+        for (size_t i = 0; r >= 0 && i < ENROLMENT_FILES; i++) {
+                char name[64];
+
+                snprintf(name, sizeof(name), "::loader/keys/auto/%s", files[i].name);
+                r = put_bytes(t, files[i].data, files[i].size, name, err);
+        }
+        return r;
 }
 
 int esp_write(const struct partition *esp, const struct esp_contents *contents, const char *path,
@@ -156,6 +209,8 @@ int esp_write(const struct partition *esp, const struct esp_contents *contents, 
         if (r >= 0)
                 r = put_kernel(&t, contents, err);
         if (r >= 0)
-                r = put_configuration(&t, err);
+                r = put_configuration(&t, contents->enrolment != NULL, err);
+        if (r >= 0 && contents->enrolment)
+                r = put_enrolment(&t, contents->enrolment, err);
         return error_prefix(err, r, "EFI system partition");
 }

@@ -5,9 +5,13 @@
  * image. Everything that could vary (serial number, times, order) is pinned. */
 
 #include "layout.h"
+#include "shim.h"
+#include "signer.h"
 
 struct esp_contents {
-        const char *uki_path, *boot_path; /* files on the builder */
+        const char *uki_path, *boot_path;       /* files on the builder */
+        const struct shim *shim;                /* before the boot loader; NULL: none */
+        const struct enrolment_file *enrolment; /* ENROLMENT_FILES of them; NULL: none */
         const char *version, *architecture;
         uint64_t epoch; /* for all times; FAT begins in 1980, earlier becomes that */
 };

@@ -92,10 +92,11 @@ static int include_modules(struct initrd *i, const struct workdir *w, const stru
 
 static int put_layer_files(struct initrd *i, const struct manifest *m, struct error *err)
 {
+        bool is_signed = m->trust.root_hash != ROOT_HASH_UNSIGNED;
         int r = 0;
 
         for (size_t l = 0; r >= 0 && l < m->n_layers; l++)
-                r = layer_initrd_files(&m->layers[l], i->tree, err);
+                r = layer_initrd_files(&m->layers[l], is_signed, i->tree, err);
         return r;
 }
 

@@ -10,7 +10,9 @@
 
 #include "inputs.h"
 #include "io.h"
+#include "kernel-fragments.h"
 #include "strv.h"
+#include "union.h"
 
 #define RECEIPT_NAME ".slipway-receipt"
 
@@ -124,6 +126,15 @@ static int add_program(struct hasher *h, const struct workdir *w, const char *na
         return add_file(h, fd, name, err);
 }
 
+static int add_kernel(struct hasher *h, const struct workdir *w, const struct layer *layer,
+                      struct error *err)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = layer_kernel_find(layer, w->cache_path, &path, err);
+
+        return r < 0 || !path ? r : add_directory(h, AT_FDCWD, path, 0, err);
+}
+
 static int add_layers(struct hasher *h, const struct workdir *w, const struct manifest *m,
                       struct error *err)
 {
@@ -134,10 +145,27 @@ static int add_layers(struct hasher *h, const struct workdir *w, const struct ma
                 r = add_directory(h, AT_FDCWD, l->path, 0, err);
                 for (size_t k = 0; r >= 0 && k < l->programs.count; k++)
                         r = add_program(h, w, l->programs.items[k].name, err);
+                if (r >= 0)
+                        r = add_kernel(h, w, l, err);
                 if (r < 0)
                         return error_prefix(err, r, "layer '%s'", l->name);
         }
         return 0;
+}
+
+/* They change no byte, but whether there is an image at all. */
+static int add_fragments(struct hasher *h, const struct manifest *m, struct error *err)
+{
+        _cleanup_strv_ char **paths = NULL;
+        int r = kernel_fragments_list(m, &paths, err);
+
+        STRV_FOREACH (path, paths) {
+                if (r < 0)
+                        break;
+                add_string(h, "fragment", "");
+                r = add_file(h, AT_FDCWD, *path, err);
+        }
+        return r;
 }
 
 static int add_manifest(struct hasher *h, const struct manifest *m, struct error *err)
@@ -196,7 +224,11 @@ static int add_signers(struct hasher *h, const struct signers *signers, struct e
                 r = signer_identity(&signers->of[role], &identity, err);
                 add_string(h, "signer", signer_role_name(role));
                 add(h, "identity", identity.bytes, SHA256_SIZE);
+                add_number(h, "elsewhere", signers->of[role].requests != NULL);
         }
+        for (size_t i = 0; i < ENROLMENT_FILES && signers->enrolment[i].name; i++)
+                add(h, signers->enrolment[i].name, signers->enrolment[i].data,
+                    signers->enrolment[i].size);
         return r;
 }
 
@@ -215,6 +247,8 @@ int inputs_key(const struct workdir *w, const struct manifest *m,
                 r = add_manifest(&h, m, err);
         if (r >= 0)
                 r = add_layers(&h, w, m, err);
+        if (r >= 0)
+                r = add_fragments(&h, m, err);
         if (r >= 0)
                 r = add_signers(&h, signers, err);
         if (r < 0)

@@ -23,6 +23,8 @@ static const struct {
           "/usr/lib/systemd/boot/efi/systemd-bootaa64.efi" },
 };
 
+static const char encrypted_root[] = "/usr/lib/slipway/repart.encrypted.d/50-root.conf";
+
 /* The index of the manifest's architecture, which is one of the table's: manifest.c checked it. */
 static size_t efi_index(const struct manifest *m)
 {
@@ -80,17 +82,46 @@ static int load_kernel(const struct tree *tree, const struct content_store *stor
         return load(tree, store, path, KERNEL_SIZE_MAX, ret, ret_size, err);
 }
 
-int kernel_image_build(const struct manifest *m, const struct tree *tree,
-                       const struct content_store *store, const struct sha256 *root_hash,
-                       const void *initrd, size_t initrd_size, char **ret, size_t *ret_size,
+/* Programs in the initrd make and open an encrypted ROOT; a layer brings them. */
+static int check_root(const struct manifest *m, const struct tree *tree, struct error *err)
+{
+        if (m->trust.root == ROOT_PLAIN || tree_resolve(tree, encrypted_root))
+                return 0;
+        return error_set(err, -ENOENT,
+                         "\"root\" is to be encrypted, and no layer brings what does it (%s): "
+                         "layer 'tpm2'",
+                         encrypted_root);
+}
+
+/* Predicts what is measured of the UKI, and signs it when there is a key; *image is replaced. */
+static int add_pcr_signature(const struct signer *signer, char **image, size_t *size,
+                             struct pcr_prediction *ret, struct error *err)
+{
+        char *plain = *image;
+        int r = pcr_predict(plain, *size, ret, err);
+
+        if (r < 0 || !signer->key)
+                return r;
+        r = pcr_policy_sign(plain, *size, ret, signer, image, size, err);
+        if (r >= 0)
+                free(plain);
+        return r;
+}
+
+int kernel_image_build(const struct manifest *m, const struct signers *signers,
+                       const struct tree *tree, const struct content_store *store,
+                       const struct sha256 *root_hash, const void *initrd, size_t initrd_size,
+                       char **ret, size_t *ret_size, struct pcr_prediction *ret_pcr,
                        struct error *err)
 {
         _cleanup_free_ char *stub = NULL, *kernel = NULL, *os_release = NULL;
-        _cleanup_free_ char *version = NULL, *cmdline = NULL;
+        _cleanup_free_ char *version = NULL, *cmdline = NULL, *pcr_key = NULL, *image = NULL;
         struct uki_input in = { .initrd = initrd, .initrd_size = initrd_size };
         int r;
 
-        r = kernel_version(tree, &version, err);
+        r = check_root(m, tree, err);
+        if (r >= 0)
+                r = kernel_version(tree, &version, err);
         if (r >= 0)
                 r = load(tree, store, efi_files[efi_index(m)].stub, EFI_SIZE_MAX, &stub,
                          &in.stub_size, err);
@@ -101,6 +132,8 @@ int kernel_image_build(const struct manifest *m, const struct tree *tree,
                          err);
         if (r >= 0)
                 r = kernel_image_cmdline(m, root_hash, &cmdline, err);
+        if (r >= 0 && signers->of[SIGNER_PCR].key)
+                r = signer_public_key(&signers->of[SIGNER_PCR], &pcr_key, err);
         if (r < 0)
                 return r;
         in.stub = stub;
@@ -108,7 +141,14 @@ int kernel_image_build(const struct manifest *m, const struct tree *tree,
         in.cmdline = cmdline;
         in.os_release = os_release;
         in.uname = version;
-        return uki_build(&in, ret, ret_size, err);
+        in.pcr_key = pcr_key;
+        r = uki_build(&in, &image, ret_size, err);
+        if (r >= 0)
+                r = add_pcr_signature(&signers->of[SIGNER_PCR], &image, ret_size, ret_pcr, err);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(image);
+        return 0;
 }
 
 int kernel_image_boot_loader(const struct manifest *m, const struct tree *tree,

@@ -5,6 +5,8 @@
  * the tree's kernel, the initrd, the command line) and the boot loader. */
 
 #include "manifest.h"
+#include "pcr-policy.h"
+#include "signer.h"
 #include "tree.h"
 
 /* The words of the kernel command line: usrhash, what "trust" adds, then the layers' options, then
@@ -12,10 +14,12 @@
 int kernel_image_cmdline(const struct manifest *m, const struct sha256 *root_hash, char **ret,
                          struct error *err) _must_check_;
 
-/* Builds the UKI in memory; caller frees *ret. */
-int kernel_image_build(const struct manifest *m, const struct tree *tree,
-                       const struct content_store *store, const struct sha256 *root_hash,
-                       const void *initrd, size_t initrd_size, char **ret, size_t *ret_size,
+/* Builds the UKI in memory, with the signature of what PCR 11 will hold (*ret_pcr) when the
+ * manifest wants it; caller frees *ret. */
+int kernel_image_build(const struct manifest *m, const struct signers *signers,
+                       const struct tree *tree, const struct content_store *store,
+                       const struct sha256 *root_hash, const void *initrd, size_t initrd_size,
+                       char **ret, size_t *ret_size, struct pcr_prediction *ret_pcr,
                        struct error *err) _must_check_;
 
 /* Loads systemd-boot's binary for the image's architecture; caller frees *ret. */

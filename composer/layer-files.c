@@ -180,16 +180,16 @@ static const char *layer_origin(const struct layer *layer, struct tree *tree)
         return tree_intern(tree, origin);
 }
 
-static int layer_directory(const struct layer *layer, const char *name, struct tree *tree,
-                           struct error *err)
+/* Puts what is below parent/name, if there is such a directory, into the tree. */
+static int layer_directory(const struct layer *layer, const char *parent, const char *name,
+                           struct tree *tree, struct error *err)
 {
         _cleanup_close_ int fd = -1;
-        _cleanup_free_ char *root = NULL;
-        struct walk w = { tree, name, NULL, layer_origin(layer, tree), 0 };
+        _cleanup_free_ char *root = string_format("%s/%s", parent, name);
+        struct walk w = { tree, name, root, layer_origin(layer, tree), 0 };
 
-        if (!w.origin || asprintf(&root, "%s/%s", layer->path, name) < 0)
-                return TAKE_PTR(root), error_oom(err);
-        w.root = root;
+        if (!w.origin || !root)
+                return error_oom(err);
         fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT)
                 return 0;
@@ -200,12 +200,48 @@ static int layer_directory(const struct layer *layer, const char *name, struct t
 
 int layer_files(const struct layer *layer, struct tree *tree, struct error *err)
 {
-        return layer_directory(layer, "files", tree, err);
+        return layer_directory(layer, layer->path, "files", tree, err);
 }
 
-int layer_initrd_files(const struct layer *layer, struct tree *tree, struct error *err)
+int layer_initrd_files(const struct layer *layer, bool is_signed, struct tree *tree,
+                       struct error *err)
 {
-        return layer_directory(layer, "initrd", tree, err);
+        int r = layer_directory(layer, layer->path, "initrd", tree, err);
+
+        return r < 0 || !is_signed
+                       ? r
+                       : layer_directory(layer, layer->path, "initrd.signed", tree, err);
+}
+
+int layer_kernel_find(const struct layer *layer, const char *cache_path, char **ret,
+                      struct error *err)
+{
+        _cleanup_free_ char *path = NULL;
+
+        *ret = NULL;
+        if (!layer->kernel.build)
+                return 0;
+        path = string_format("%s/kernels/%s", cache_path, layer->kernel.build);
+        if (!path)
+                return error_oom(err);
+        if (access(path, F_OK) < 0)
+                return error_errno(err,
+                                   "%s (`kernel-config/build %s` compiles that kernel into the "
+                                   "cache)",
+                                   path, layer->kernel.build);
+        *ret = TAKE_PTR(path);
+        return 0;
+}
+
+int layer_kernel(const struct layer *layer, const char *cache_path, struct tree *tree,
+                 struct error *err)
+{
+        _cleanup_free_ char *path = NULL;
+        int r = layer_kernel_find(layer, cache_path, &path, err);
+
+        if (r < 0)
+                return error_prefix(err, r, "layer '%s'", layer->name);
+        return path ? layer_directory(layer, path, "kernel", tree, err) : 0;
 }
 
 static int put_program(const struct program *program, const char *libexec_path, const char *origin,

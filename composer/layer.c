@@ -88,6 +88,8 @@ static const struct record alternative_record = {
         NULL,
 };
 
+static const char *const module_choices[] = { "all", "closure", NULL };
+
 #define LAYER_STRINGS(key, member, help)                                                           \
         {                                                                                          \
                 key, field_strings, offsetof(struct layer, member), 0, help, NULL                  \
@@ -124,12 +126,33 @@ static const struct record initrd_record = {
         NULL,
 };
 
+/* A string that is one component of a path. */
+static int field_file_name(const struct json_document *d, json_object *value,
+                           const struct field *field, void *member, struct error *err)
+{
+        char **name = member;
+        int r = field_string(d, value, field, member, err);
+
+        if (r >= 0 && (strchr(*name, '/') || **name == '.'))
+                return json_error(d, value, err, -EINVAL, "'%s' is no name", *name);
+        return r;
+}
+
 static const struct record layer_kernel_record = {
         "kernel",
         0,
         (const struct field[]){
                 { "options", field_strings, NESTED(kernel, options), 0,
                   "Words for the kernel command line.", NULL },
+                { "modules", field_strings, NESTED(kernel, modules), 0,
+                  "Kernel modules that programs of this layer need at run time: names, aliases, "
+                  "glob patterns of names, or with a '/' of paths below kernel/.",
+                  NULL },
+                { "build", field_file_name, NESTED(kernel, build), 0,
+                  "A kernel that kernel-config/build has compiled into the cache, by its name.",
+                  NULL },
+                { "config", field_strings, NESTED(kernel, config), 0,
+                  "Fragments of kernel-config/ that the image's kernel must satisfy.", NULL },
                 {},
         },
         NULL,
@@ -142,7 +165,8 @@ static void layer_done(void *object)
         char **const *const lists[] = {
                 &l->packages,       &l->exclude,        &l->units.enable,   &l->units.disable,
                 &l->units.mask,     &l->sysusers,       &l->tmpfiles,       &l->remove,
-                &l->initrd.include, &l->initrd.modules, &l->kernel.options,
+                &l->initrd.include, &l->initrd.modules, &l->kernel.options, &l->kernel.modules,
+                &l->kernel.config,
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -152,6 +176,7 @@ static void layer_done(void *object)
         field_array_done((struct field_array *)&l->alternatives, &alternative_record);
         free(l->name);
         free(l->description);
+        free(l->kernel.build);
         free(l->path);
         memset(l, 0, sizeof(*l));
 }
@@ -181,7 +206,11 @@ const struct record layer_record = {
                 { "initrd", field_record, offsetof(struct layer, initrd), 0,
                   "What the initrd holds of this layer.", &initrd_record },
                 { "kernel", field_record, offsetof(struct layer, kernel), 0,
-                  "Kernel command line words of this layer.", &layer_kernel_record },
+                  "What this layer wants of the kernel.", &layer_kernel_record },
+                { "modules", field_enum, offsetof(struct layer, modules), 0,
+                  "Which kernel modules an image with this layer ships: all (the default), or the "
+                  "closure of those that layers and manifest name.",
+                  module_choices },
                 {},
         },
         layer_done,

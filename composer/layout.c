@@ -80,7 +80,7 @@ static uint64_t esp_size(uint64_t files)
 static uint64_t content_size(const struct layout_contents *c, enum partition_role role)
 {
         const uint64_t sizes[_PARTITION_ROLE_MAX] = {
-                [PARTITION_ESP] = c->uki_size + BOOT_COPIES * c->boot_size,
+                [PARTITION_ESP] = c->uki_size + BOOT_COPIES * c->boot_size + c->other_size,
                 [PARTITION_USR] = c->usr_size,
                 [PARTITION_USR_VERITY] = c->tree_size,
         };

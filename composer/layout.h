@@ -31,6 +31,7 @@ struct layout {
 /* What goes onto the disk; sizes in bytes, 0 where not yet known. */
 struct layout_contents {
         uint64_t usr_size, tree_size, uki_size, boot_size /* systemd-boot */;
+        uint64_t other_size;     /* further files of the ESP */
         struct sha256 root_hash; /* zeros where not yet known: then all UUIDs are zeros, too */
 };
 

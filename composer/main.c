@@ -16,7 +16,9 @@ const struct verb verbs[] = {
         { "diff", "Compare two builds or commits", verb_diff },
         { "verify", "Re-derive and check a build or commit", verb_verify },
         { "publish", "Add a build to an update site", verb_publish },
-        { "keygen", "Make a key that signs releases", verb_keygen },
+        { "kernel", "Check and merge kernel configurations", verb_kernel },
+        { "sign", "Finish a build with signatures made elsewhere", verb_sign },
+        { "keygen", "Make keys that sign releases or images", verb_keygen },
         { "schema", "Print the JSON Schema of manifests and layers", verb_schema },
         {},
 };
@@ -26,24 +28,14 @@ static void print_help(FILE *out)
         fputs("Usage: slipway VERB [OPTION...] [ARGUMENT...]\n\n"
               "Composes immutable container-host operating systems.\n\nVerbs:\n",
               out);
-        for (const struct verb *v = verbs; v->name; v++)
-                fprintf(out, "  %-10s %s\n", v->name, v->summary);
+        verbs_print(verbs, out);
         fputs("\n`slipway VERB --help` shows the options of a verb.\n", out);
-}
-
-static const struct verb *find_verb(const char *name)
-{
-        for (const struct verb *v = verbs; v->name; v++)
-                if (streq(v->name, name))
-                        return v;
-        return NULL;
 }
 
 int main(int argc, char *argv[])
 {
         struct error err = {};
         const struct verb *verb;
-        char name[64];
         int r;
 
         if (argc < 2) {
@@ -58,7 +50,7 @@ int main(int argc, char *argv[])
                 puts("slipway " SLIPWAY_VERSION);
                 return EXIT_SUCCESS;
         }
-        verb = find_verb(argv[1]);
+        verb = verb_find(verbs, argv[1]);
         if (!verb) {
                 fprintf(stderr, "slipway: unknown verb '%s'; see slipway --help\n", argv[1]);
                 return EXIT_USAGE;
@@ -66,9 +58,7 @@ int main(int argc, char *argv[])
         argp_err_exit_status = EXIT_USAGE;
         /* Nothing an artifact holds may depend on who builds it. */
         umask(0022);
-        snprintf(name, sizeof(name), "slipway %s", verb->name);
-        argv[1] = name;
-        r = verb->run(argc - 1, argv + 1, &err);
+        r = verb_call(verb, "slipway", argc, argv, &err);
         if (r < 0) {
                 fprintf(stderr, "slipway: %s\n", err.message[0] ? err.message : strerror(-r));
                 interrupt_die();

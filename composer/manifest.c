@@ -104,9 +104,13 @@ static const struct record repository_record = {
 
 static const struct record kernel_record = {
         "kernel",
-        sizeof(char **),
+        2 * sizeof(char **),
         (const struct field[]){
                 { "options", field_strings, 0, 0, "Words for the kernel command line.", NULL },
+                { "modules", field_strings, sizeof(char **), 0,
+                  "Kernel modules that the image must ship besides those that layers name; see "
+                  "the layers' kernel.modules.",
+                  NULL },
                 {},
         },
         NULL,
@@ -176,7 +180,8 @@ const struct record manifest_record = {
                 { "outputs", field_strings, offsetof(struct manifest, outputs), 0,
                   "Formats to write; the raw disk is always there.", NULL },
                 { "kernel", field_record, offsetof(struct manifest, kernel), 0,
-                  "Kernel command line of this image, after the layers'.", &kernel_record },
+                  "Kernel command line of this image, after the layers', and modules.",
+                  &kernel_record },
                 { "partitions", field_record, offsetof(struct manifest, partitions), 0,
                   "Sizes that differ from the defaults.", &partitions_record },
                 { "erofs", field_record, offsetof(struct manifest, erofs), 0,
@@ -287,6 +292,7 @@ void manifest_done(struct manifest *m)
         strv_free(m->layer_names);
         strv_free(m->outputs);
         strv_free(m->kernel.options);
+        strv_free(m->kernel.modules);
         image_settings_done(&m->erofs);
         for (size_t i = 0; i < m->n_layers; i++)
                 layer_record.done(&m->layers[i]);

@@ -28,6 +28,10 @@ struct alternative { /* a symlink that a maintainer script would have made */
         char *link, *target;
 };
 
+/* Which of the kernel's modules an image ships: all, or what layers and manifest name, with what
+ * that needs (module-use.h). */
+enum module_choice { MODULES_ALL, MODULES_CLOSURE };
+
 struct layer {
         char *name, *description;
         char **packages, **exclude;
@@ -52,9 +56,12 @@ struct layer {
                 char **include, **modules;
         } initrd;
         struct {
-                char **options;
+                char **options, **modules;
+                char **config; /* names of fragments, see kernel-fragments.h */
+                char *build;   /* NULL, or the name of a kernel of layer_kernel() */
         } kernel;
-        char *path; /* absolute path of the layer's directory; not from the file */
+        int modules; /* enum module_choice */
+        char *path;  /* absolute path of the layer's directory; not from the file */
 };
 
 struct partitions_config { /* bytes; 0: the default of layout.c */
@@ -72,7 +79,7 @@ struct manifest {
         char **layer_names;
         char **outputs; /* names from output.h */
         struct {
-                char **options;
+                char **options, **modules;
         } kernel;
         struct partitions_config partitions;
         struct image_settings erofs;

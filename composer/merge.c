@@ -31,6 +31,8 @@ static int add_layers(const struct fixup_context *c, struct error *err)
         for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
                 r = layer_files(&c->m->layers[i], c->tree, err);
         for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
+                r = layer_kernel(&c->m->layers[i], c->w->cache_path, c->tree, err);
+        for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
                 r = layer_programs(&c->m->layers[i], c->w->libexec_path, c->tree, err);
         return r;
 }

@@ -9,6 +9,7 @@
 #include "io.h"
 #include "kernel-image.h"
 #include "plan.h"
+#include "shim.h"
 #include "verity.h"
 
 /* The image is really compressed: nothing else tells its size. */
@@ -61,18 +62,24 @@ static int plan_initrd(const struct workdir *w, const struct manifest *m, struct
 }
 
 static int plan_boot(const struct workdir *w, const struct manifest *m, struct composition *c,
-                     uint64_t *ret_boot_size, struct error *err)
+                     struct layout_contents *contents, struct error *err)
 {
         struct content_store store = repo_contents(w->repo);
         _cleanup_free_ char *initrd = NULL, *image = NULL, *boot = NULL;
+        const struct signers unsigned_image = {}; /* signatures do not take a block more */
+        _cleanup_(shim_done) struct shim shim = {};
         int r;
 
         r = plan_initrd(w, m, c, &initrd, err);
         if (r >= 0)
-                r = kernel_image_build(m, c->merge.tree, &store, &c->root_hash, initrd,
-                                       c->initrd_size, &image, &c->uki_size, err);
+                r = kernel_image_build(m, &unsigned_image, c->merge.tree, &store, &c->root_hash,
+                                       initrd, c->initrd_size, &image, &c->uki_size, &c->pcr, err);
         if (r >= 0)
-                r = kernel_image_boot_loader(m, c->merge.tree, &store, &boot, ret_boot_size, err);
+                r = kernel_image_boot_loader(m, c->merge.tree, &store, &boot, &contents->boot_size,
+                                             err);
+        if (r >= 0 && m->trust.shim)
+                r = shim_load(m->architecture, c->merge.tree, &store, &shim, err);
+        contents->other_size = shim.loader_size + shim.manager_size;
         return r;
 }
 
@@ -90,7 +97,7 @@ int compose_plan(const struct workdir *w, const struct manifest *m,
                 return r;
         r = plan_image(w, m, &c, err);
         if (r >= 0)
-                r = plan_boot(w, m, &c, &contents.boot_size, err);
+                r = plan_boot(w, m, &c, &contents, err);
         contents.usr_size = c.usr_size;
         contents.tree_size = c.tree_size;
         contents.uki_size = c.uki_size;

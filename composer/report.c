@@ -101,6 +101,16 @@ static void put_artifacts(json_object *root, const struct composition *c)
         }
 }
 
+/* What PCR 11 holds after each phase of a boot, for whoever attests a machine. */
+static void put_pcr(json_object *root, const struct pcr_prediction *pcr)
+{
+        json_object *object = json_object_new_object();
+
+        for (enum pcr_phase p = 0; p < _PCR_PHASE_MAX; p++)
+                put_digest(object, pcr_phase_path(p), &pcr->values[p]);
+        json_object_object_add(root, "pcr11", object);
+}
+
 static json_object *describe(const struct manifest *m, const struct composition *c)
 {
         json_object *root = json_object_new_object();
@@ -118,6 +128,7 @@ static json_object *describe(const struct manifest *m, const struct composition 
         put_number(root, "hashTreeSize", c->tree_size);
         put_number(root, "initrdSize", c->initrd_size);
         put_number(root, "ukiSize", c->uki_size);
+        put_pcr(root, &c->pcr);
         put_artifacts(root, c);
         json_object_object_add(root, "layout", layout_json(&c->layout));
         put_packages(root, &c->packages);

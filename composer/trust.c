@@ -67,27 +67,48 @@ bool trust_wants_keys(const struct trust_config *t)
         return t->secure_boot || t->root_hash != ROOT_HASH_UNSIGNED || t->measured_boot;
 }
 
+struct word {
+        bool wanted;
+        const char *word;
+};
+
+static int wanted_words(const struct word *words, size_t count, char ***ret, struct error *err)
+{
+        _cleanup_strv_ char **list = NULL;
+
+        for (size_t i = 0; i < count; i++)
+                if (words[i].wanted && strv_extend(&list, words[i].word) < 0)
+                        return error_oom(err);
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+int trust_kernel_fragments(const struct trust_config *t, char ***ret, struct error *err)
+{
+        const struct word words[] = {
+                { trust_wants_keys(t) || t->ipe != IPE_OFF || t->lockdown, "trust" },
+                { t->ipe != IPE_OFF, "ipe" },
+                { t->measured_boot, "tpm" },
+        };
+
+        return wanted_words(words, ARRAY_SIZE(words), ret, err);
+}
+
 int trust_kernel_options(const struct trust_config *t, char ***ret, struct error *err)
 {
-        const struct {
-                bool wanted;
-                const char *word;
-        } words[] = {
+        const struct word words[] = {
                 { t->root_hash == ROOT_HASH_REQUIRED, "dm_verity.require_signatures=1" },
                 { t->on_corruption == CORRUPTION_RESTART,
                   "systemd.verity_usr_options=restart-on-corruption" },
                 { t->on_corruption == CORRUPTION_PANIC,
                   "systemd.verity_usr_options=panic-on-corruption" },
+                { t->root == ROOT_TPM2, "slipway.root=tpm2" },
+                { t->root == ROOT_TPM2_IF_PRESENT, "slipway.root=tpm2-if-present" },
                 { t->ipe == IPE_AUDIT, "ipe.enforce=0" },
                 { t->ipe == IPE_ENFORCE, "ipe.enforce=1" },
                 { t->lockdown, "lockdown=integrity" },
                 { t->lockdown, "module.sig_enforce=1" },
         };
-        _cleanup_strv_ char **list = NULL;
 
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-                if (words[i].wanted && strv_extend(&list, words[i].word) < 0)
-                        return error_oom(err);
-        *ret = TAKE_PTR(list);
-        return 0;
+        return wanted_words(words, ARRAY_SIZE(words), ret, err);
 }

@@ -37,9 +37,17 @@ int tree_union(const struct package_tree *packages, size_t count,
 /* layer-files.c: puts <layer>/files/ over the tree. Everything belongs to root; directories are
  * 0755, files 0644 or, with the owner's execute bit, 0755, whatever the umask of the checkout. */
 int layer_files(const struct layer *layer, struct tree *tree, struct error *err) _must_check_;
-/* The same with <layer>/initrd/, for the initrd's tree. */
-int layer_initrd_files(const struct layer *layer, struct tree *tree,
+/* The same with <layer>/initrd/, for the initrd's tree; of images with a signed root hash also with
+ * <layer>/initrd.signed/. */
+int layer_initrd_files(const struct layer *layer, bool is_signed, struct tree *tree,
                        struct error *err) _must_check_;
+/* Where kernel-config/build has put the kernel that the layer wants, <cache>/kernels/NAME; NULL: it
+ * wants none. Caller frees. */
+int layer_kernel_find(const struct layer *layer, const char *cache_path, char **ret,
+                      struct error *err) _must_check_;
+/* Adds it: what is below its kernel/. */
+int layer_kernel(const struct layer *layer, const char *cache_path, struct tree *tree,
+                 struct error *err) _must_check_;
 /* The layer's programs, from libexec_path. */
 int layer_programs(const struct layer *layer, const char *libexec_path, struct tree *tree,
                    struct error *err) _must_check_;

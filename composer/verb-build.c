@@ -6,7 +6,7 @@
 #include "compose.h"
 #include "strv.h"
 
-enum { KEY_LOCKED = 0x200, KEY_UNTIL, KEY_BASE, KEY_KEYS };
+enum { KEY_LOCKED = 0x200, KEY_UNTIL, KEY_BASE, KEY_KEYS, KEY_UNSIGNED };
 
 struct arguments {
         struct cli_options cli;
@@ -21,6 +21,9 @@ static const struct argp_option options[] = {
         { "base", KEY_BASE, "COMMIT|IMAGE", 0,
           "Lay the image out like an earlier one: updates from there fetch little", 0 },
         { "keys", KEY_KEYS, "DIR", 0, "Sign what the manifest's \"trust\" wants with these keys",
+          0 },
+        { "unsigned-artifacts", KEY_UNSIGNED, "DIR", 0,
+          "Sign nothing here: leave in DIR what wants a signature, take from there what has one",
           0 },
         { "until", KEY_UNTIL, "STEP", 0,
           "Stop after a step: resolve, fetch, import, merge, commit, erofs, verity, initrd, uki, "
@@ -48,6 +51,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case KEY_LOCKED: a->compose.locked = true; return 0;
         case KEY_BASE: a->compose.base = argument; return 0;
         case KEY_KEYS: a->compose.keys = argument; return 0;
+        case KEY_UNSIGNED: a->compose.requests = argument; return 0;
         case KEY_UNTIL:
                 if (find_step(argument) < 0)
                         argp_error(state, "unknown step '%s'", argument);
@@ -83,10 +87,12 @@ static void print_json(const struct composition *c, const struct workdir *w)
         for (size_t i = 0; i < c->artifacts.count; i++)
                 json_object_array_add(files, json_object_new_string(c->artifacts.items[i].name));
         json_object_object_add(root, "artifacts", files);
+        json_object_object_add(root, "unsigned", json_object_new_uint64(c->unsigned_count));
         cli_print_json(root);
 }
 
-static void print_text(const struct composition *c, const struct workdir *w)
+static void print_text(const struct composition *c, const struct workdir *w,
+                       const struct compose_options *o)
 {
         char hex[SHA256_HEX_SIZE], size[16];
 
@@ -98,6 +104,10 @@ static void print_text(const struct composition *c, const struct workdir *w)
                       stderr);
         if (c->unchanged)
                 puts("unchanged");
+        if (c->unsigned_count > 0)
+                printf("%zu signatures are missing, nothing is published yet: %s/signing.json lists "
+                       "them, then: slipway sign --attach %s %s\n",
+                       c->unsigned_count, o->requests, o->requests, w->output_path);
         for (size_t i = 0; i < c->artifacts.count; i++)
                 printf("%s/%s  %s\n", w->output_path, c->artifacts.items[i].name,
                        cli_size(c->artifacts.items[i].size, size));
@@ -127,7 +137,7 @@ static int build(const struct arguments *a, struct error *err)
         if (a->cli.json)
                 print_json(&c, &w);
         else
-                print_text(&c, &w);
+                print_text(&c, &w, &a->compose);
         return 0;
 }
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the pipeline share: one run of it. compose.c has the line of steps; what goes
+ * onto the ESP, and the disk around it, is in compose-boot.c; what appears in the output directory
+ * in compose-output.c. */
+
+#include "compose.h"
+#include "disk.h"
+#include "image-commit.h"
+#include "io.h"
+#include "output.h"
+#include "sign-request.h"
+
+enum { DRAFTS_MAX = 16 };
+
+/* One run: the inputs, the result so far, and files not yet published. */
+struct run {
+        const struct workdir *w;
+        const struct manifest *m;
+        const struct compose_options *options;
+        struct signers signers;
+        struct sign_requests requests; /* of them; empty when the keys sign */
+        struct composition *c;
+        struct draft drafts[DRAFTS_MAX];
+        const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
+        size_t n_drafts;
+        const struct draft *disk, *uki; /* among the drafts */
+        struct draft initrd, boot;      /* working files, never published */
+        struct shim shim;               /* NULLs: none */
+        struct image_settings settings; /* complete */
+        struct extent_cache *cache;     /* NULL: nothing is compressed */
+        struct erofs_image *image;
+        struct sha256 base;   /* commit; zeros: none */
+        struct buffer layout; /* of an image that lies like the base */
+        struct block_digests usr_digests;
+        struct known_blocks usr; /* on the disk */
+        struct lock lock;
+        struct package_trees trees; /* from import to merge */
+        bool imported;              /* in a transaction that is still open */
+        struct sha256 root;         /* identity of the committed tree */
+        struct release_layout minimum;
+        char *signature; /* the text in USR-VERITY-SIG; NULL: unsigned */
+};
+
+/* A working file of this image in the output directory. */
+int compose_draft_working(struct run *run, const char *suffix, struct draft *ret,
+                          struct error *err) _must_check_;
+/* An artifact to be published at the end; *ret is valid until then. */
+int compose_draft_output(struct run *run, const char *suffix, struct draft **ret,
+                         struct error *err) _must_check_;
+/* Gives back the space of what is inside the disk by now. */
+void compose_drop_working_files(struct run *run);
+
+/* compose-boot.c: UKI and boot loader, signed where the manifest wants that; the disk. */
+int compose_step_uki(struct run *run, struct error *err) _must_check_;
+int compose_step_disk(struct run *run, struct error *err) _must_check_;
+/* Leaves behind what the signatures that are missing are of; the image is not finished then. */
+int compose_leave_requests(struct run *run, struct error *err) _must_check_;
+
+/* compose-output.c: every artifact as it will be, and all of them published together. */
+int compose_step_output(struct run *run, struct error *err) _must_check_;
