@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./dev demo: compose the example image, boot it with hello.ign.json, wait for its container."""
+"""./dev demo [IMAGE]: compose the example image, boot it with hello.ign.json, wait for its container."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ MESSAGE = "Hello from a container on a verified, immutable host"
 
 
 def compose():
-    result = slipway.real_image()
+    result = slipway.real_image(*sys.argv[1:2])
     seconds = result.answer["seconds"]
     print(f"composed in {result.seconds:.1f} s"
           + (" (nothing changed)" if result.answer["unchanged"] else ""))

@@ -81,13 +81,19 @@ def main():
         raise SystemExit("slipway --help lists no verbs")
     for verb in verbs:
         check(f"slipway {verb}", (slipway.SLIPWAY, verb), MAN / f"slipway-{verb}.1.md", problems)
+    below = re.findall(r"^  ([a-z]+) +\S", run(slipway.SLIPWAY, "kernel", "--help").stdout, re.M)
+    if len(below) < 2:
+        problems.append("slipway kernel --help lists no verbs")
+    for verb in below:
+        check(f"slipway kernel {verb}", (slipway.SLIPWAY, "kernel", verb), MAN / "slipway-kernel.1.md",
+              problems)
     if run(slipway.SLIPWAY).returncode != 2 or run(slipway.SLIPWAY, "no-such-verb").returncode != 2:
         problems.append("a usage error must exit with 2")
     for verb in verbs:
         if run(slipway.SLIPWAY, verb, "--no-such-option").returncode != 2:
             problems.append(f"slipway {verb}: an unknown option must exit with 2")
     check_manifest_reference(problems)
-    for program in ("slipway-bless", "slipway-health", "slipway-update"):
+    for program in ("slipway-bless", "slipway-health", "slipway-ipe", "slipway-update", "slipway-usr-signature"):
         check(program, (slipway.LIBEXEC / program,), MAN / f"{program}.8.md", problems)
     print("\n".join(problems) or f"{len(verbs)} verbs, no offence")
     sys.exit(1 if problems else 0)

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -19,6 +20,17 @@ FAKE_QEMU = """#!/bin/sh
 echo "$SAYS"
 for argument; do
     case $argument in *,logfile=*) echo "$SAYS" > "${argument##*,logfile=}";; esac
+done
+"""
+# Says which of its siblings are TPMs.
+FAKE_TPM_QEMU = """#!/bin/sh
+case $* in *--version*) echo "QEMU emulator version 10.0"; exit;; esac
+echo "$*"
+sleep 0.3
+for status in /proc/[0-9]*/status; do
+    if grep -qs "^PPid:[[:space:]]*$$$" $status && grep -qs "^Name:[[:space:]]*swtpm$" $status; then
+        echo "swtpm $(basename $(dirname $status))"
+    fi
 done
 """
 GOLDEN = slipway.PROJECT / "tests" / "golden"
@@ -157,8 +169,10 @@ class Slipway(unittest.TestCase):
 
     def test_verify(self):
         lines = self.says("verify", self.tiny.output).splitlines()
-        self.assertEqual(len(lines), 7)
-        self.assertTrue(all(line.startswith("ok  ") for line in lines))
+        self.assertEqual([line.split(":")[0] for line in lines], [
+            *["ok  artifacts"] * 3, "ok  partition table", "ok  EFI system partition", *["--  boot loader"] * 2,
+            "ok  boot menu", "--  kernel image", "ok  command line", "--  PCR policy", "ok  slot",
+            "--  root hash signature", "--  IPE policy", "ok  hash tree", "ok  blocks", "ok  commit"])
         disk = self.tiny.artifact(".raw")
         usr = self.report["layout"]["partitions"][1]["start"] + 4096
         original = disk.read_bytes()
@@ -218,6 +232,41 @@ class Slipway(unittest.TestCase):
             self.assertEqual(done.returncode, status, done.stderr)
             self.assertIn(says, done.stdout)
             self.assertIn(last, done.stderr.splitlines()[-1] if done.stderr else "")
+
+    def test_run_tpm(self):
+        """swtpm's state is made once and kept; the TPM ends with the machine; without swtpm it says what is missing."""
+        bin_, state = self.tiny.path / "tpm-bin", self.tiny.path / "a.tpm"
+        bin_.mkdir()
+        fake = bin_ / "qemu-system-x86_64"
+        fake.write_text(FAKE_TPM_QEMU)
+        fake.chmod(0o755)
+        argv = [slipway.SLIPWAY, "run", str(self.tiny.artifact(".raw")), f"--tpm={state}"]
+        made = []
+        for _ in range(2):
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60,
+                                  env={**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"socket,id=tpm,fd=\d+")
+            pid = int(re.search(r"^swtpm (\d+)$", done.stdout, re.M).group(1))
+            self.assertTrue(self._ends(pid), "swtpm outlives the machine")
+            made.append((state / "tpm2-00.permall").read_bytes())
+        self.assertEqual(*made)
+        os.symlink("/bin/sh", bin_ / "sh")
+        done = subprocess.run([*argv[:-1], "--tpm"], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "PATH": str(bin_)})
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"TPM '.*\.raw\.tpm': no swtpm here: packages swtpm and swtpm-tools")
+
+    @staticmethod
+    def _ends(pid):
+        for _ in range(100):
+            try:
+                if pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+            except FileNotFoundError:
+                return True
+            time.sleep(0.1)
+        return False
 
 
 if __name__ == "__main__":

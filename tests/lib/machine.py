@@ -213,6 +213,15 @@ class Machine:
             raise SystemExit(f"ssh {command!r}: exit {status}: {text}")
         return text
 
+    def copy(self, key, paths, directory):
+        """Copies files into a directory of the guest."""
+        done = subprocess.run(["scp", "-q", "-i", str(key), "-P", str(self.ssh_port), "-o",
+                               "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F",
+                               "/dev/null", *self._sharing(), *map(str, paths),
+                               f"core@127.0.0.1:{directory}"], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"scp: {done.stderr}")
+
     def clock(self, key):
         """The machine's age since power-on and since its kernel started, read at one moment."""
         output, arrived = self._ssh_first_line(key, "cat /proc/uptime")

@@ -63,7 +63,7 @@ def as_user(argv, uid=ORDINARY_UID):
 
 
 def reachable_copy(into):
-    """Programs and layers where an ordinary user can read them: the checkout may be private."""
+    """Programs and data where an ordinary user can read them: the checkout may be private."""
     into = pathlib.Path(into)
     into.mkdir(parents=True, exist_ok=True)
     os.chmod(into, 0o755)
@@ -73,9 +73,10 @@ def reachable_copy(into):
         target.parent.mkdir(exist_ok=True)
         shutil.copy2(source, target)
         os.chmod(target, 0o755)
-    if (into / "layers").exists():
-        shutil.rmtree(into / "layers")
-    shutil.copytree(PROJECT / "layers", into / "layers", symlinks=True)
+    for folder in ("layers", "kernel-config"):
+        if (into / folder).exists():
+            shutil.rmtree(into / folder)
+        shutil.copytree(PROJECT / folder, into / folder, symlinks=True)
     return into
 
 
@@ -123,10 +124,18 @@ def build(place, output, cache, *options, manifest="container-host", uid=ORDINAR
     return Result(output, answer, seconds, peak)
 
 
-def real_image():
-    """The composed container-host image; built when it is not there, else a no-op of a second."""
+def real_image(manifest="container-host", layers=None):
+    """The composed image; built when it is not there, else a no-op of a second. layers: instead of
+    those of the manifest; such an image is called like them."""
     place = reachable_copy(work_dir() / "place")
-    return build(place, work_dir() / "image", work_dir() / "cache")
+    output = work_dir() / ("image" if manifest == "container-host" else f"image-{manifest}")
+    if layers:
+        path = place / f"layers/images/{manifest}.json"
+        text = json.loads(path.read_text()) | {"layers": layers, "name": f"{manifest}-{layers[-1]}"}
+        manifest = text["name"]
+        output = work_dir() / f"image-{manifest}"
+        path.with_name(f"{manifest}.json").write_text(json.dumps(text))
+    return build(place, output, work_dir() / "cache", manifest=manifest)
 
 
 def scratch(prefix="slipway-"):

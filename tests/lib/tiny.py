@@ -46,12 +46,21 @@ def noise(size, seed=1):
     return bytes(out[:size])
 
 
-def kernel_module(name):
-    """A relocatable ELF file with only what depmod reads: .modinfo and an empty symbol table."""
-    modinfo = f"name={name}\0license=GPL\0vermagic={KERNEL} SMP\0".encode()
-    names = b"\0.modinfo\0.symtab\0.strtab\0.shstrtab\0"
-    bodies = [(1, 1, modinfo, 0, 0), (10, 2, bytes(24), 3, 24), (18, 3, b"\0", 0, 0),
-              (26, 3, names, 0, 0)]
+def kernel_module(name, exports=(), needs=(), **info):
+    """A relocatable ELF file with only what depmod reads: .modinfo (info: firmware=["x.bin"] …), the
+    names of symbols that others may use, and a symbol table with those of others."""
+    modinfo = "".join(f"{key}={value}\0" for key, values in info.items() for value in values)
+    modinfo = f"name={name}\0license=GPL\0vermagic={KERNEL} SMP\0{modinfo}".encode()
+    strings = b"\0" + b"".join(symbol.encode() + b"\0" for symbol in needs)
+    symbols = bytes(24)
+    for symbol in needs:
+        symbols += struct.pack("<IBBHQQ", strings.index(symbol.encode() + b"\0"), 0x10, 0, 0, 0, 0)
+    exported = b"".join(symbol.encode() + b"\0" for symbol in exports)
+    names = b"\0.modinfo\0.symtab\0.strtab\0.shstrtab\0__ksymtab_strings\0"
+    bodies = [(1, 1, modinfo, 0, 0), (10, 2, symbols, 3, 24), (18, 3, strings, 0, 0)]
+    if exports:
+        bodies.append((36, 1, exported, 0, 0))
+    bodies.append((26, 3, names, 0, 0))
     offset, rows, data = 64, [bytes(64)], b""
     for label, kind, body, link, entry in bodies:
         rows.append(struct.pack("<IIQQQQIIQQ", label, kind, 0, 0, offset, len(body), link, 1, 8,

@@ -51,7 +51,10 @@ static int tear_down(void **state _unused_)
 
 static struct layout plan(const struct manifest *m)
 {
-        struct layout_contents c = { 2 * MIB + 4096, 64 * KIB, 3 * MIB + 1, 100 * KIB, {} };
+        struct layout_contents c = { .usr_size = 2 * MIB + 4096,
+                                     .tree_size = 64 * KIB,
+                                     .uki_size = 3 * MIB + 1,
+                                     .boot_size = 100 * KIB };
         struct error err = {};
         struct layout l;
 
@@ -62,11 +65,26 @@ static struct layout plan(const struct manifest *m)
         return l;
 }
 
-static void build_disk(const char *name)
+static char shim_bytes[] = "SHIM", manager_bytes[] = "MOK MANAGER", pk[] = "pk", kek[] = "kek",
+            db[] = "db, longer";
+static const struct shim shim = { shim_bytes, manager_bytes, 4, 11 };
+static const struct enrolment_file enrolment[ENROLMENT_FILES] = {
+        { "PK.auth", pk, 2 },
+        { "KEK.auth", kek, 3 },
+        { "db.auth", db, 10 },
+};
+
+static void build_disk_with(const char *name, bool with_extras)
 {
         _cleanup_close_ int fd = open(at(name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         struct manifest m = { .architecture = architecture, .version = version };
-        const struct disk_contents contents = { at("uki"), at("boot"), 1700000000 };
+        const struct disk_contents contents = {
+                .uki_path = at("uki"),
+                .boot_path = at("boot"),
+                .epoch = 1700000000,
+                .shim = with_extras ? &shim : NULL,
+                .enrolment = with_extras ? enrolment : NULL,
+        };
         struct error err = {};
         struct layout l;
 
@@ -92,6 +110,11 @@ static char *tool(const char *const argv[])
         while ((found = strstr(output, directory)))
                 memmove(found, found + sizeof(directory), strlen(found + sizeof(directory)) + 1);
         return output;
+}
+
+static void build_disk(const char *name)
+{
+        build_disk_with(name, false);
 }
 
 static void test_table(void **state _unused_)
@@ -126,6 +149,34 @@ static void test_esp(void **state _unused_)
         assert_int_equal(ftruncate(esp, 64 * MIB), 0);
         assert_int_equal(io_copy(disk, MIB, esp, 0, 64 * MIB, NULL), 0);
         check = tool((const char *const[]){ "fsck.vfat", "-n", at("esp"), NULL });
+}
+
+static void assert_esp_file(const char *image, const char *file, const char *text)
+{
+        _cleanup_free_ char *content =
+                tool((const char *const[]){ "mtype", "-i", image, file, NULL });
+
+        assert_string_equal(content, text);
+}
+
+/* Shim is what firmware starts; the boot loader is what shim starts, and where updates look. */
+static void test_secure_boot_files(void **state _unused_)
+{
+        _cleanup_free_ char *image = NULL, *conf = NULL, *boot = NULL;
+        size_t size;
+
+        build_disk_with("secure", true);
+        assert_int_equal(file_read(AT_FDCWD, at("boot"), MIB, &boot, &size, NULL), 0);
+        assert_true(asprintf(&image, "%s@@1048576", at("secure")) > 0);
+        assert_esp_file(image, "::EFI/BOOT/BOOTX64.EFI", "SHIM");
+        assert_esp_file(image, "::EFI/BOOT/mmx64.efi", "MOK MANAGER");
+        assert_esp_file(image, "::loader/keys/auto/PK.auth", "pk");
+        assert_esp_file(image, "::loader/keys/auto/KEK.auth", "kek");
+        assert_esp_file(image, "::loader/keys/auto/db.auth", "db, longer");
+        assert_esp_file(image, "::EFI/BOOT/grubx64.efi", boot);
+        assert_esp_file(image, "::EFI/systemd/systemd-bootx64.efi", boot);
+        conf = tool((const char *const[]){ "mtype", "-i", image, "::loader/loader.conf", NULL });
+        assert_non_null(strstr(conf, "\nsecure-boot-enroll if-safe\n"));
 }
 
 static void hash_file(const char *name, struct sha256 *ret)
@@ -171,6 +222,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_table),
                 cmocka_unit_test(test_esp),
+                cmocka_unit_test(test_secure_boot_files),
                 cmocka_unit_test(test_same_bytes),
                 cmocka_unit_test(test_contents),
         };
