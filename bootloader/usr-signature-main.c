@@ -2,13 +2,10 @@
 
 /* slipway-usr-signature: opens /usr with the signature of its root hash, in the initrd of images
  * that have one. systemd-veritysetup does the opening; this decides before whether it gets the
- * signature:
- *
- *   the kernel finds it good           it does, and IPE's policy is left for who loads that
- *   the kernel lacks the certificate,  it does not, and the journal says so. Whether /usr may be
- *   or there is no signature           opened like that is for the kernel:
- * dm_verity.require_signatures the kernel finds it bad            nothing is opened, so the boot
- * fails */
+ * signature. It does when the kernel finds it good, and then IPE's policy is left for who loads
+ * that. It does not when there is none or the kernel lacks the certificate, and the journal says
+ * so; whether /usr may be opened like that is for the kernel (dm_verity.require_signatures). When
+ * the kernel finds it bad nothing is opened, so the boot fails. */
 
 #include <fcntl.h>
 

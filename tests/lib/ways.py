@@ -80,7 +80,7 @@ WAYS = [
         "b=/proc/sys/fs/binfmt_misc; modprobe binfmt_misc; mount -t binfmt_misc b $b; mount -t tmpfs x /srv; "
         "echo ':w:E::wx::/tmp/way:' >$b/register; echo x >/srv/f.wx; chmod +x /srv/f.wx; /srv/f.wx; "
         "echo -1 >$b/w; umount /srv $b", NOEXEC),
-    way("a kernel module without signature", "root", f"insmod /tmp/unsigned.ko && echo {RAN}", LOCKDOWN),
+    way("a kernel module without signature", "root", f"insmod /tmp/unsigned.ko && echo {RAN}", LOCKDOWN, IPE),
     way("another kernel (kexec), by code that may run", "root", "$SIGNED/bin/way kexec", SYSCTL),
     way("the kernel's memory (/dev/mem)", "root", f"head -c1 /dev/mem && echo {RAN}", LOCKDOWN),
     way("the device under /usr", "root", f"printf x | dd of=/dev/mapper/usr bs=1 conv=notrunc && echo {RAN}", VERITY),
