@@ -87,7 +87,7 @@ def main():
     with Key() as key, Tiny(key) as tiny:
         keys = tiny.path / "keys"
         subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", keys], check=True)
-        tiny.manifest["trust"] = {"rootHash": "signed"}
+        tiny.trust({"rootHash": "signed"})
         root_hash = tiny.build("--keys", keys)["rootHash"]
         places = {"hash": root_hash, "other": root_hash[::-1], "usr": uuid(root_hash[:32]), "tree": uuid(root_hash[32:])}
         script = GUEST.format(program=shlex.quote(str(PROGRAM)), **places)

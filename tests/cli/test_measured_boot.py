@@ -168,7 +168,7 @@ class MeasuredBoot(unittest.TestCase):
         cls.key = cls.keys / "pcr.key"
         subprocess.run(["openssl", "genrsa", "-out", cls.key, "2048"], check=True, capture_output=True)
         cls.key.chmod(0o600)
-        cls.tiny.manifest["trust"] = {"measuredBoot": True}
+        cls.tiny.trust({"measuredBoot": True})
         cls.tiny.build("--keys", cls.keys)
         cls.sections = sections(cls.tiny.artifact(".efi"))
         cls.directory = cls.tiny.path / "sections"

@@ -35,7 +35,7 @@ class Build(unittest.TestCase):
         cls.tiny = cls.enterClassContext(Tiny(cls.enterClassContext(Key())))
         cls.keys = cls.tiny.path / "keys"
         subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", cls.keys], check=True)
-        cls.tiny.manifest["trust"] = {"rootHash": "signed"}
+        cls.tiny.trust({"rootHash": "signed"})
         cls.tiny.build("--keys", cls.keys)
         cls.report = cls.tiny.report()
         place = next(p for p in cls.report["layout"]["partitions"] if p["role"] == "usr-verity-sig")

@@ -32,7 +32,7 @@ class SecureBoot(unittest.TestCase):
     def setUpClass(cls):
         cls.key = cls.enterClassContext(Key())
         cls.tiny = cls.enterClassContext(Tiny(cls.key))
-        cls.tiny.manifest["trust"] = {"secureBoot": True}
+        cls.tiny.trust({"secureBoot": True})
         cls.keys = cls.tiny.path / "keys"
         cls.keygen(cls.keys)
         cls.others = cls.tiny.path / "others"

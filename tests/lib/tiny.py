@@ -21,6 +21,7 @@ import sys
 import tempfile
 
 import slipway
+from kernel_config import FRAGMENTS, options
 
 sys.path.insert(0, str(slipway.PROJECT / "tests" / "cli"))
 from repo import EPOCH, Key, Repository, Server, make_deb  # noqa: F401
@@ -73,19 +74,25 @@ def kernel_module(name, exports=(), needs=(), **info):
     return header + data + b"".join(rows)
 
 
+def linux_image(config=None):
+    """The kernel's package, with its configuration or without."""
+    modules = f"usr/lib/modules/{KERNEL}"
+    files = {f"boot/vmlinuz-{KERNEL}": noise(50000, 2), f"{modules}/modules.order": b"kernel/tiny.ko\n",
+             f"{modules}/modules.builtin": b"", f"{modules}/kernel/tiny.ko": kernel_module("tiny")}
+    if config is not None:
+        files[f"boot/config-{KERNEL}"] = config.encode()
+    return make_deb("linux-image", "6.1", files)
+
+
 def packages():
     """The packages of the image."""
-    modules = f"usr/lib/modules/{KERNEL}"
     return [
         make_deb("base-files", "13", {"usr/lib/os-release": OS_RELEASE, "usr/bin/sh": b"sh\n",
                                       "bin": "usr/bin", "etc/protocols": b"ip 0 IP\n",
                                       "var/lib/base/state": b"state\n"}),
         make_deb("hello", "1.0", {"usr/bin/hello": noise(300000), "usr/bin/hi": "hello"},
                  depends="base-files (>= 12)", modes={"usr/bin/hello": 0o755}),
-        make_deb("linux-image", "6.1", {f"boot/vmlinuz-{KERNEL}": noise(50000, 2),
-                                        f"{modules}/modules.order": b"kernel/tiny.ko\n",
-                                        f"{modules}/modules.builtin": b"",
-                                        f"{modules}/kernel/tiny.ko": kernel_module("tiny")}),
+        linux_image(),
         make_deb("systemd", "257", {
             "usr/lib/systemd/systemd": b"init\n",
             "usr/lib/systemd/boot/efi/linuxx64.efi.stub": STUB,
@@ -136,6 +143,13 @@ class Tiny:
         self.repository.debs = [d for d in self.repository.debs if d.name not in names]
         self.repository.add(*debs)
         self.repository.publish(**publish)
+
+    def trust(self, trust):
+        """The manifest's "trust", and a kernel that is configured for all there is of that."""
+        self.manifest["trust"] = trust
+        wanted = {o.name: o.value for path in FRAGMENTS if path.stem in ("trust", "ipe", "tpm") for o in options(path)}
+        self.add(linux_image("".join(f"# {name} is not set\n" if value == "n" else f"{name}={value}\n"
+                                     for name, value in wanted.items())))
 
     def write(self):
         self.manifest_path.parent.mkdir(exist_ok=True)

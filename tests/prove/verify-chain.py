@@ -265,7 +265,7 @@ def main():
     with Key() as key, Tiny(key) as tiny:
         keys = tiny.path / "keys"
         subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", keys], check=True)
-        tiny.manifest["trust"] = TRUST
+        tiny.trust(TRUST)
         tiny.files["usr/share/tiny/noise"] = noise(1 * MIB)  # so that the hash tree has two levels
         tiny.build("--keys", keys)
         links, changes = prove(tiny, keys)
