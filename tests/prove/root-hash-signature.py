@@ -61,17 +61,22 @@ def config(scratch):
     return scratch / "config.ign", scratch / "id_ed25519"
 
 
+def check_verified(vm, key):
+    """The kernel has looked at the signature, and takes nothing without."""
+    expect(vm, key, UNIT, "^the root hash's signature is verified$")
+    expect(vm, key, "sudo dmsetup table usr", r"verity 1 .* panic_on_corruption\b.* root_hash_sig_key_desc \S+")
+    expect(vm, key, "cat /sys/module/dm_verity/parameters/require_signatures", "^Y$")
+    expect(vm, key, "sudo ls /run/slipway", r"^usr\.p7s$")
+
+
 def verified(disk, variables, scratch):
     """Keys are enrolled, the kernel verifies; and a block that is not what was signed ends the machine."""
     ignition, key = config(scratch)
     block = disk.partitions["usr"]["used"] // BLOCK - 2
     with machine.Machine(disk.path, ignition, snapshot=False, options=[f"--secure-boot={variables}"]) as vm:
         _, age = vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
-        expect(vm, key, UNIT, "^the root hash's signature is verified$")
-        expect(vm, key, "sudo dmsetup table usr", r"verity 1 .* panic_on_corruption\b.* root_hash_sig_key_desc \S+")
+        check_verified(vm, key)
         expect(vm, key, "sudo dmsetup ls", r"\Ausr\s+\(\S+\)\s*\Z")
-        expect(vm, key, "cat /sys/module/dm_verity/parameters/require_signatures", "^Y$")
-        expect(vm, key, "sudo ls /run/slipway", r"^usr\.p7s$")
         original = disk.read("usr", block * BLOCK, BLOCK)
         vm.ssh(key, "data=$(sudo dmsetup deps -o devname usr | grep -o '(.*' | tr -d '()' | tr ' ' '\\n' | sort | head -n 1) && "
                     f"head -c {BLOCK} /dev/zero | sudo dd of=/dev/$data bs={BLOCK} seek={block} conv=fsync,notrunc && "

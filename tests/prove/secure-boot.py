@@ -91,6 +91,20 @@ def offline(esp, keys):
                     raise SystemExit(f"secure-boot: {argv[0]} rejects {name}: {done.stdout}{done.stderr}")
 
 
+def check_enrolled(vm, key):
+    """Firmware checks, and the kernel trusts root hashes by what it found in db."""
+    for command, pattern in (
+            ("od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-*", r"\A +6 +0 +0 +0 +1$"),
+            ("od -An -tu1 /sys/firmware/efi/efivars/SetupMode-*", r"\A +6 +0 +0 +0 +0$"),
+            ("sudo dmesg", r"secureboot: Secure boot enabled"),
+            ("sudo cat /proc/keys", r"Slipway Secure Boot signing key"),
+            ("sudo cat /proc/keys", r"Slipway root hash signing key"),
+            ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")):
+        output = vm.ssh(key, command, check=False)
+        if not re.search(pattern, output, re.M):
+            raise SystemExit(f"secure-boot: {command!r} must print {pattern!r}, not {output!r}")
+
+
 def enrol_and_boot(disk, variables, scratch):
     """Firmware without keys gets them from the disk, starts again, and from then on checks."""
     key, public = machine.ssh_key(scratch)
@@ -99,17 +113,7 @@ def enrol_and_boot(disk, variables, scratch):
     with machine.Machine(disk, config, snapshot=False,
                          options=[f"--secure-boot={variables}"]) as vm:
         vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
-        for command, pattern in (
-                ("od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-*", r"\A +6 +0 +0 +0 +1$"),
-                ("od -An -tu1 /sys/firmware/efi/efivars/SetupMode-*", r"\A +6 +0 +0 +0 +0$"),
-                ("sudo dmesg", r"secureboot: Secure boot enabled"),
-                # The kernel trusts root hashes by what it found in db.
-                ("sudo cat /proc/keys", r"Slipway Secure Boot signing key"),
-                ("sudo cat /proc/keys", r"Slipway root hash signing key"),
-                ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")):
-            output = vm.ssh(key, command, check=False)
-            if not re.search(pattern, output, re.M):
-                raise SystemExit(f"secure-boot: {command!r} must print {pattern!r}, not {output!r}")
+        check_enrolled(vm, key)
         vm.poweroff(key)
         return vm.age()
 
