@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Partition types and attribute bits of the Discoverable Partitions Specification, and the names
- * that composer and updater give to slots. */
+/* Partition types and attribute bits of the Discoverable Partitions Specification, the names that
+ * composer and updater give to slots, and the header of a partition table. */
+
+#include <assert.h>
 
 #include "derive.h"
 
@@ -25,3 +27,14 @@ const char *partition_role_name(enum partition_role role);
 
 /* DPS: the data partition's UUID is the first half of the root hash, the tree's the second. */
 void gpt_uuids_from_root_hash(const struct sha256 *root_hash, struct uuid *data, struct uuid *tree);
+
+/* UEFI Specification 2.10, 5.3.2; little-endian. Both copies of the table begin with one. */
+struct gpt_header {
+        char signature[8];
+        uint32_t revision, header_size, header_crc32, reserved;
+        uint64_t my_lba, alternate_lba, first_usable_lba, last_usable_lba;
+        uint8_t disk_guid[16];
+        uint64_t partition_entry_lba;
+        uint32_t number_of_partition_entries, size_of_partition_entry, partition_entry_array_crc32;
+} _packed_;
+static_assert(sizeof(struct gpt_header) == 92, "GPT header");

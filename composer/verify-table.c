@@ -4,25 +4,15 @@
  * copy that is damaged is passed over for the other one. Here both must be whole and say the same.
  * Format: UEFI Specification 2.10, chapter 5.3. */
 
-#include <assert.h>
 #include <endian.h>
 
 #include "crc32.h"
 #include "disk.h"
+#include "gpt.h"
 #include "io.h"
 #include "verify-internal.h"
 
 enum { ENTRIES_MAX = 128, ENTRY_SIZE = 128, ARRAY_MAX = ENTRIES_MAX * ENTRY_SIZE };
-
-struct gpt_header {
-        char signature[8];
-        uint32_t revision, header_size, header_crc32, reserved;
-        uint64_t my_lba, alternate_lba, first_usable_lba, last_usable_lba;
-        uint8_t disk_guid[16];
-        uint64_t partition_entry_lba;
-        uint32_t number_of_partition_entries, size_of_partition_entry, partition_entry_array_crc32;
-} _packed_;
-static_assert(sizeof(struct gpt_header) == 92, "GPT header");
 
 struct copy {
         struct gpt_header header;

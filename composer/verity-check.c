@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 
 #include "io.h"
-#include "verity-internal.h"
+#include "verity-superblock.h"
+#include "verity.h"
 
 static int read_superblock(int fd, uint64_t offset, uint64_t *ret_data_size, struct error *err)
 {

@@ -6,7 +6,8 @@
 #include <endian.h>
 
 #include "io.h"
-#include "verity-internal.h"
+#include "verity-superblock.h"
+#include "verity.h"
 
 uint64_t verity_tree_size(uint64_t data_size)
 {

@@ -15,26 +15,14 @@
 #include "hash-tree.h"
 #include "io.h"
 #include "parallel.h"
+#include "verity-superblock.h"
 
-enum {
-        VERITY_VERSION = 1, /* of the format: current, not Chrome OS's */
-        VERITY_SALT_MAX = 256,
-};
-
+/* All of the block. */
 struct superblock {
-        uint8_t signature[8];
-        uint32_t version, hash_type;
-        uint8_t uuid[16];
-        char algorithm[32];
-        uint32_t data_block_size, hash_block_size;
-        uint64_t data_blocks;
-        uint16_t salt_size;
-        uint8_t padding1[6];
-        uint8_t salt[VERITY_SALT_MAX];
-        uint8_t padding2[168];
-        uint8_t padding3[BLOCK_SIZE - 512]; /* to the tree's first block */
-} _packed_;
-static_assert(sizeof(struct superblock) == BLOCK_SIZE, "verity superblock");
+        struct verity_superblock fields;
+        uint8_t padding[BLOCK_SIZE - sizeof(struct verity_superblock)];
+};
+static_assert(sizeof(struct superblock) == BLOCK_SIZE, "no hole");
 
 static int read_bytes(const struct hash_tree *t, uint64_t offset, void *data, size_t size,
                       struct error *err)
@@ -52,19 +40,21 @@ static int read_bytes(const struct hash_tree *t, uint64_t offset, void *data, si
 static int check_superblock(const struct hash_tree *t, struct error *err)
 {
         struct superblock found, wanted = {
-                .signature = "verity\0",
-                .version = htole32(VERITY_VERSION),
-                .hash_type = htole32(VERITY_VERSION),
-                .algorithm = "sha256",
-                .data_block_size = htole32(BLOCK_SIZE),
-                .hash_block_size = htole32(BLOCK_SIZE),
-                .data_blocks = htole64(t->shape.data_blocks),
+                .fields = {
+                        .signature = "verity\0",
+                        .version = htole32(VERITY_VERSION),
+                        .hash_type = htole32(VERITY_VERSION),
+                        .algorithm = "sha256",
+                        .data_block_size = htole32(BLOCK_SIZE),
+                        .hash_block_size = htole32(BLOCK_SIZE),
+                        .data_blocks = htole64(t->shape.data_blocks),
+                },
         };
         int r = read_bytes(t, 0, &found, sizeof(found), err);
 
         if (r < 0)
                 return r;
-        memcpy(wanted.uuid, found.uuid, sizeof(wanted.uuid));
+        memcpy(wanted.fields.uuid, found.fields.uuid, sizeof(wanted.fields.uuid));
         if (memcmp(&found, &wanted, sizeof(wanted)) != 0)
                 return error_set(err, -EBADMSG,
                                  "superblock: not of a tree over %ju blocks "

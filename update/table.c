@@ -33,16 +33,6 @@ enum {
         PRIMARY_ENTRIES_LBA = 2, /* where nothing says otherwise */
 };
 
-struct gpt_header {
-        char signature[8];
-        uint32_t revision, header_size, header_crc32, reserved;
-        uint64_t my_lba, alternate_lba, first_usable_lba, last_usable_lba;
-        uint8_t disk_guid[16];
-        uint64_t partition_entry_lba;
-        uint32_t number_of_partition_entries, size_of_partition_entry, partition_entry_array_crc32;
-} _packed_;
-static_assert(sizeof(struct gpt_header) == 92, "GPT header");
-
 struct gpt_entry {
         uint8_t partition_type_guid[16], unique_partition_guid[16];
         uint64_t starting_lba, ending_lba, attributes;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The superblock, as verity.c writes and verity-check.c reads it. */
+/* The superblock before a hash tree, at the start of its first block; the rest of that is zeros. What
+ * no field says is in blocks.h. Format: cryptsetup's lib/verity/verity.h. */
 
 #include <assert.h>
 
-#include "verity.h"
+#include "macro.h"
 
 enum { VERITY_VERSION = 1 /* of the format: current, not Chrome OS's */ };
 
