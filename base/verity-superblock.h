@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The superblock before a hash tree, at the start of its first block; the rest of that is zeros. What
- * no field says is in blocks.h. Format: cryptsetup's lib/verity/verity.h. */
+/* The superblock before a hash tree, at the start of its first block; the rest of that is zeros.
+ * What no field says is in blocks.h. Format: cryptsetup's lib/verity/verity.h. */
 
 #include <assert.h>
 
