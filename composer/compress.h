@@ -6,11 +6,12 @@
 
 #include "error.h"
 
+enum { COMPRESS_LEVEL_DEFAULT = 6, COMPRESS_LEVEL_MAX = 19, COMPRESSOR_PARAMETERS_MAX = 64 };
+
 /* Library, version and settings as text: equal ones give equal bytes for equal input. */
-enum { COMPRESSOR_PARAMETERS_MAX = 64 };
-void compressor_parameters(char ret[COMPRESSOR_PARAMETERS_MAX]);
+void compressor_parameters(int level, char ret[COMPRESSOR_PARAMETERS_MAX]);
 /* One zstd frame with checksum. Caller frees. */
-int compress(const void *data, size_t size, char **ret, size_t *ret_size,
+int compress(const void *data, size_t size, int level, char **ret, size_t *ret_size,
              struct error *err) _must_check_;
 
 /* The suffix that says how a file is compressed (".xz", ".zst"), or NULL. */

@@ -106,12 +106,12 @@ static int plan(struct archive *a, struct error *err)
         return r;
 }
 
-static char *entry_name(const struct buffer *plain)
+static char *entry_name(const struct buffer *plain, int level)
 {
         char parameters[COMPRESSOR_PARAMETERS_MAX], hex[2][SHA256_HEX_SIZE];
         struct sha256 digests[2];
 
-        compressor_parameters(parameters);
+        compressor_parameters(level, parameters);
         sha256_of(plain->data, plain->size, &digests[0]);
         sha256_of(parameters, strlen(parameters), &digests[1]);
         hex_encode(digests[1].bytes, 4, hex[1]);
@@ -123,6 +123,7 @@ static int fill_part(void *context, size_t index, struct error *err)
         const struct archive *a = context;
         struct part *p = &a->parts[index];
         const struct cpio_filter filter = { part_wants, p };
+        const int level = a->initrd->level ?: COMPRESS_LEVEL_DEFAULT;
         _cleanup_buffer_ struct buffer plain = {};
         _cleanup_free_ char *name = NULL;
         int r;
@@ -130,13 +131,13 @@ static int fill_part(void *context, size_t index, struct error *err)
         r = cpio_write(a->initrd->tree, a->initrd->store, MTIME, &filter, &plain, err);
         if (r < 0)
                 return r;
-        name = entry_name(&plain);
+        name = entry_name(&plain, level);
         if (!name)
                 return error_oom(err);
         r = derived_load(a->cache_fd, name, ARCHIVE_MAX, &p->data, &p->size, err);
         if (r != 0)
                 return MIN(r, 0);
-        r = compress(plain.data, plain.size, &p->data, &p->size, err);
+        r = compress(plain.data, plain.size, level, &p->data, &p->size, err);
         return r < 0 ? r : derived_keep(a->cache_fd, name, p->data, p->size, err);
 }
 

@@ -12,6 +12,7 @@ struct initrd {
         const struct tree *image;
         const struct content_store *store;
         const char *const *library_dirs; /* the dynamic linker's own, in order; ends with NULL */
+        int level;                       /* of compress(); 0: the default */
         struct tree *tree;
         const struct requester *requester; /* initrd-include.c: whose needs are being included */
 };

@@ -161,7 +161,11 @@ int initrd_build(const struct workdir *w, const struct manifest *m, const struct
 {
         _cleanup_tree_ struct tree *own = NULL;
         struct content_store store = {};
-        struct initrd i = { .image = tree, .library_dirs = library_dirs(m->architecture) };
+        struct initrd i = {
+                .image = tree,
+                .library_dirs = library_dirs(m->architecture),
+                .level = (int)m->initrd.level,
+        };
         int r;
 
         if (!i.library_dirs)

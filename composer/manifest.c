@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 
+#include "compress.h"
 #include "manifest.h"
 #include "output.h"
 #include "strv.h"
@@ -18,6 +19,7 @@ static const char *const architectures[] = { "amd64", "arm64", NULL };
         {                                                                                          \
                 MIB, 1024 * GIB                                                                    \
         }
+static const struct field_range level_range = { 1, COMPRESS_LEVEL_MAX };
 static const struct field_range partition_range = PARTITION_SIZE;
 
 static bool name_valid(const char *name, size_t limit, const char *extra)
@@ -139,6 +141,18 @@ static const struct record partitions_record = {
         NULL,
 };
 
+static const struct record initrd_record = {
+        "initrd",
+        sizeof(struct initrd_config),
+        (const struct field[]){
+                { "level", field_uint, offsetof(struct initrd_config, level), 0,
+                  "Level of zstd: 1 to 19, which is slow, once, for a smaller UKI.", &level_range },
+                {},
+        },
+        NULL,
+        NULL,
+};
+
 static int manifest_check(const struct json_document *d, json_object *value, void *object,
                           struct error *err)
 {
@@ -186,6 +200,8 @@ const struct record manifest_record = {
                   "Sizes that differ from the defaults.", &partitions_record },
                 { "erofs", field_record, offsetof(struct manifest, erofs), 0,
                   "How the image of /usr is packed.", &image_settings_record },
+                { "initrd", field_record, offsetof(struct manifest, initrd), 0,
+                  "How the initrd is compressed.", &initrd_record },
                 { "trust", field_record, offsetof(struct manifest, trust), 0,
                   "Links of the chain from firmware to /usr that are signed.", &trust_record },
                 {},

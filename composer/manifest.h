@@ -68,6 +68,10 @@ struct partitions_config { /* bytes; 0: the default of layout.c */
         uint64_t esp, usr, usr_verity, usr_verity_sig, disk;
 };
 
+struct initrd_config {
+        uint64_t level; /* of compress(); 0: the default */
+};
+
 enum output_format { OUTPUT_RAW, OUTPUT_QCOW2 };
 
 struct manifest {
@@ -83,6 +87,7 @@ struct manifest {
         } kernel;
         struct partitions_config partitions;
         struct image_settings erofs;
+        struct initrd_config initrd;
         struct trust_config trust;
         struct layer *layers; /* loaded, in the order named */
         size_t n_layers;

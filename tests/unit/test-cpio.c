@@ -117,8 +117,8 @@ static void test_compress(void **state _unused_)
                 x = x * 1664525 + 1013904223;
                 data[i] = (char)(x >> 29);
         }
-        assert_ok(compress(data, size, &one, &n1, &err), &err);
-        assert_ok(compress(data, size, &two, &n2, &err), &err);
+        assert_ok(compress(data, size, COMPRESS_LEVEL_DEFAULT, &one, &n1, &err), &err);
+        assert_ok(compress(data, size, COMPRESS_LEVEL_DEFAULT, &two, &n2, &err), &err);
         assert_true(n1 == n2 && n1 < size / 2);
         assert_memory_equal(one, two, n1);
         assert_ok(decompress("x.zst", one, n1, size, &again, &n, &err), &err);
@@ -142,7 +142,7 @@ static void test_decompress(void **state _unused_)
         _cleanup_free_ char *zst = NULL;
         char *text;
 
-        assert_ok(compress("hello", 5, &zst, &size, &err), &err);
+        assert_ok(compress("hello", 5, 1, &zst, &size, &err), &err);
         assert_ok(decompress("x.xz", hello_xz, sizeof(hello_xz), KIB, &text, &n, &err), &err);
         assert_string_equal(text, "hello, world\n");
         free(text);

@@ -368,6 +368,9 @@ static void test_archives(void **state)
         for (size_t i = 0; i < n; i++)
                 changed += memcmp(&before[i], &after[i], sizeof(*before)) != 0;
         assert_int_equal(changed, 1);
+        f->initrd.level = COMPRESS_LEVEL_MAX; /* not the cache's, which has another level's */
+        assert_int_equal(archive_frames(f, cache, 2, again, FRAMES_MAX), n);
+        assert_memory_not_equal(after, again, n * sizeof(*after));
         free(large);
         close(cache);
         close(fresh);
