@@ -33,7 +33,7 @@ int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a
 {
         int r;
 
-        a->sparse = endswith(a->name, ".raw");
+        a->sparse = output_sparse(a->name);
         r = a->sparse ? sparse_digest(fd, a->size, known, &a->sha256, err)
                       : sha256_fd(fd, 0, a->size, &a->sha256, err);
         return error_prefix(err, r, "%s", a->name);
@@ -76,16 +76,24 @@ static int finish_artifact(struct run *run, size_t index, struct error *err)
 static int convert_artifact(struct run *run, size_t index, struct error *err)
 {
         const struct output_ops *ops = run->formats[index];
+        const struct output_disk disk = {
+                .fd = run->disk->fd,
+                .size = run->c->layout.disk_size,
+                .known = &run->usr,
+                .identity = &run->c->root_hash,
+                .epoch = run->c->epoch,
+        };
         struct draft *d = &run->drafts[index];
         struct sha256 digest;
         int r;
 
-        r = ops->write(run->disk->fd, run->c->layout.disk_size, &run->usr, d->fd, &digest, err);
+        r = ops->write(&disk, d->fd, &digest, err);
         if (r < 0)
                 return error_prefix(err, r, "output '%s'", ops->name);
         r = describe_artifact(run, index, err);
         if (r < 0)
                 return r;
+        run->c->artifacts.items[index].sparse = ops->sparse;
         run->c->artifacts.items[index].sha256 = digest;
         return sync_artifact(d, err);
 }

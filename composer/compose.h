@@ -25,7 +25,7 @@ struct compose_options {
 struct artifact {
         char *name;
         uint64_t size;
-        bool sparse; /* the raw disk, mostly holes: `sha256` is that of sparse_digest() */
+        bool sparse; /* mostly holes, see output.h: `sha256` is that of sparse_digest() */
         struct sha256 sha256;
 };
 

@@ -68,12 +68,6 @@ struct partitions_config { /* bytes; 0: the default of layout.c */
         uint64_t esp, usr, usr_verity, usr_verity_sig, disk;
 };
 
-struct initrd_config {
-        uint64_t level; /* of compress(); 0: the default */
-};
-
-enum output_format { OUTPUT_RAW, OUTPUT_QCOW2 };
-
 struct manifest {
         char *name, *version, *architecture; /* "amd64", "arm64" */
         struct {

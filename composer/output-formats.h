@@ -5,4 +5,4 @@
 
 #include "output.h"
 
-extern const struct output_ops output_raw, output_qcow2;
+extern const struct output_ops output_raw, output_qcow2, output_vhd;

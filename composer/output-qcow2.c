@@ -419,23 +419,23 @@ static int writer_open(struct writer *w, int fd, struct error *err)
         return r < 0 ? r : background_new(&w->writing, err);
 }
 
-static int qcow2_write(int disk_fd, uint64_t disk_size, const struct known_blocks *known, int fd,
-                       struct sha256 *ret_digest, struct error *err)
+static int qcow2_write(const struct output_disk *disk, int fd, struct sha256 *ret_digest,
+                       struct error *err)
 {
         _cleanup_(writer_done) struct writer w = {
-                .disk_fd = disk_fd,
+                .disk_fd = disk->fd,
                 .fd = -1,
-                .disk_size = disk_size,
-                .known = known,
+                .disk_size = disk->size,
+                .known = disk->known,
         };
         int r;
 
-        if (disk_size == 0 || disk_size % 512 != 0 || disk_size > QCOW2_DISK_MAX)
+        if (disk->size == 0 || disk->size % 512 != 0 || disk->size > QCOW2_DISK_MAX)
                 return error_set(err, -EINVAL, "qcow2: a disk of %llu bytes",
-                                 (unsigned long long)disk_size);
-        if (lseek(disk_fd, 0, SEEK_END) != (off_t)disk_size)
+                                 (unsigned long long)disk->size);
+        if (lseek(disk->fd, 0, SEEK_END) != (off_t)disk->size)
                 return error_set(err, -ENODATA, "qcow2: the disk is not %llu bytes long",
-                                 (unsigned long long)disk_size);
+                                 (unsigned long long)disk->size);
         r = writer_open(&w, fd, err);
         if (r >= 0)
                 r = write_file(&w, err);

@@ -4,4 +4,4 @@
 
 #include "output-formats.h"
 
-const struct output_ops output_raw = { .name = "raw", .suffix = ".raw" };
+const struct output_ops output_raw = { .name = "raw", .suffix = ".raw", .sparse = true };

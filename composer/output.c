@@ -7,6 +7,7 @@
 const struct output_ops *const output_formats[] = {
         &output_raw,
         &output_qcow2,
+        &output_vhd,
         NULL,
 };
 
@@ -16,4 +17,12 @@ const struct output_ops *output_find(const char *name)
                 if (streq(output_formats[i]->name, name))
                         return output_formats[i];
         return NULL;
+}
+
+bool output_sparse(const char *file)
+{
+        for (size_t i = 0; output_formats[i]; i++)
+                if (endswith(file, output_formats[i]->suffix))
+                        return output_formats[i]->sparse;
+        return false;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include "io.h"
+#include "output.h"
 #include "report.h"
 #include "strv.h"
 
@@ -84,7 +85,7 @@ static void put_ids(json_object *root, const char *key, const struct id_allocati
  */
 static const char *digest_key(const char *name)
 {
-        return endswith(name, ".raw") ? "sparseSha256" : "sha256";
+        return output_sparse(name) ? "sparseSha256" : "sha256";
 }
 
 static void put_artifacts(json_object *root, const struct composition *c)

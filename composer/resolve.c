@@ -10,6 +10,7 @@
 
 #include "io.h"
 #include "mirror.h"
+#include "package-requests.h"
 #include "package.h"
 #include "repository.h"
 #include "solve.h"
@@ -26,20 +27,35 @@ static void key_indexes(const struct repository_indexes *x, struct buffer *b)
         }
 }
 
-/* The names of all layers, in any order. */
-static int key_names(const struct manifest *m, bool excluded, struct buffer *b, struct error *err)
+static void key_names(const char *kind, char **names, struct buffer *b)
+{
+        buffer_printf(b, "%s\n", kind);
+        STRV_FOREACH (name, names)
+                buffer_printf(b, "%zu %s\n", strlen(*name), *name);
+}
+
+static int key_requests(const struct manifest *m, struct buffer *b, struct error *err)
+{
+        _cleanup_strv_ char **names = NULL;
+        int r = package_requests(m, &names, err);
+
+        if (r == 0)
+                key_names("packages", names, b);
+        return r;
+}
+
+/* Of all layers, in any order. */
+static int key_excluded(const struct manifest *m, struct buffer *b, struct error *err)
 {
         _cleanup_strv_ char **names = NULL;
 
         for (size_t i = 0; i < m->n_layers; i++)
-                STRV_FOREACH (name, excluded ? m->layers[i].exclude : m->layers[i].packages)
+                STRV_FOREACH (name, m->layers[i].exclude)
                         if (strv_extend(&names, *name) < 0)
                                 return error_oom(err);
         if (names)
                 strv_sort(names);
-        buffer_puts(b, excluded ? "exclude\n" : "packages\n");
-        STRV_FOREACH (name, names)
-                buffer_printf(b, "%zu %s\n", strlen(*name), *name);
+        key_names("exclude", names, b);
         return 0;
 }
 
@@ -53,9 +69,9 @@ static int result_path(const struct workdir *w, const struct manifest *m,
 
         buffer_printf(&b, "%s %s\n%s\n", SLIPWAY_VERSION, solve_version(), m->architecture);
         key_indexes(x, &b);
-        r = key_names(m, false, &b, err);
+        r = key_requests(m, &b, err);
         if (r == 0)
-                r = key_names(m, true, &b, err);
+                r = key_excluded(m, &b, err);
         if (r < 0)
                 return r;
         if (b.failed)

@@ -14,6 +14,7 @@
 #include "process.h"
 #include "run.h"
 #include "strv.h"
+#include "vhd.h"
 
 #define QEMU "qemu-system-x86_64"
 
@@ -312,7 +313,9 @@ int run_probe(const struct run_options *options, struct run_machine *ret, struct
 const char *run_disk_format(const char *path, struct error *err)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        struct vhd_footer footer;
         char magic[4] = {};
+        bool vhd = false;
 
         if (fd < 0) {
                 error_errno(err, "%s", path);
@@ -320,5 +323,11 @@ const char *run_disk_format(const char *path, struct error *err)
         }
         if (io_read(fd, magic, sizeof(magic), NULL, err) < 0)
                 return NULL;
-        return memcmp(magic, "QFI\xfb", sizeof(magic)) == 0 ? "qcow2" : "raw";
+        if (memcmp(magic, "QFI\xfb", sizeof(magic)) == 0)
+                return "qcow2";
+        if (vhd_footer_read(fd, &vhd, &footer, err) < 0) {
+                error_prefix(err, err->code, "%s", path);
+                return NULL;
+        }
+        return vhd ? "vpc" : "raw";
 }

@@ -13,7 +13,7 @@ enum {
 };
 
 struct run_options {
-        const char *disk, *format;       /* "raw" or "qcow2" */
+        const char *disk, *format;       /* see run_disk_format() */
         const char *ignition, *platform; /* NULL: none, as detected */
         unsigned ssh_port;               /* on the builder's loopback; 0: none */
         unsigned memory_mib, cpus;
@@ -44,5 +44,5 @@ int run_probe(const struct run_options *options, struct run_machine *ret,
               struct error *err) _must_check_;
 /* Where variables are kept beside a disk; caller frees, NULL: out of memory. */
 char *run_variables_path(const char *disk);
-/* "qcow2" or "raw", by the file's first bytes; NULL: err says why. */
+/* "qcow2", "vpc" (a fixed VHD) or "raw", by the file's first and last bytes; NULL: err says why. */
 const char *run_disk_format(const char *path, struct error *err);

@@ -35,6 +35,7 @@
 #include "io.h"
 #include "package-record.h"
 #include "packages-index.h"
+#include "package-requests.h"
 #include "solve.h"
 #include "strv.h"
 
@@ -204,14 +205,6 @@ static int load_indexes(struct solve *s, const struct repository_indexes *x, str
 
 /* ---- what is excluded ---- */
 
-static const char *excluding_layer(const struct manifest *m, const char *name)
-{
-        for (size_t i = 0; i < m->n_layers; i++)
-                if (strv_contains(m->layers[i].exclude, name))
-                        return m->layers[i].name;
-        return NULL;
-}
-
 static const char *requesting_layer(const struct manifest *m, const char *name)
 {
         for (size_t i = 0; i < m->n_layers; i++)
@@ -332,30 +325,13 @@ static int not_found(struct solve *s, const char *layer, const char *name, struc
                          layer, name, providers[0]);
 }
 
-static int check_request(struct solve *s, const char *layer, const char *name, struct error *err)
-{
-        const char *excluder = excluding_layer(s->m, name);
-
-        if (excluder)
-                return error_set(err, -EINVAL, "layer '%s': package '%s' is excluded by layer '%s'",
-                                 layer, name, excluder);
-        if (!exists(s, name))
-                return not_found(s, layer, name, err);
-        if (!strv_contains(s->names, name) && strv_extend(&s->names, name) < 0)
-                return error_oom(err);
-        return 0;
-}
-
 static int collect_requests(struct solve *s, struct error *err)
 {
-        int r = 0;
+        int r = package_requests(s->m, &s->names, err);
 
-        for (size_t i = 0; i < s->m->n_layers; i++)
-                STRV_FOREACH (name, s->m->layers[i].packages)
-                        if (r == 0)
-                                r = check_request(s, s->m->layers[i].name, *name, err);
-        if (s->names)
-                strv_sort(s->names);
+        STRV_FOREACH (name, s->names)
+                if (r == 0 && !exists(s, *name))
+                        r = not_found(s, requesting_layer(s->m, *name), *name, err);
         return r;
 }
 

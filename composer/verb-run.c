@@ -99,15 +99,17 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         }
 }
 
-static const struct argp argp = { options,
-                                  parse_option,
-                                  "DISK [-- QEMU-ARGUMENT...]",
-                                  "Boots a disk (raw or qcow2) in QEMU, with KVM when this user "
-                                  "may use it. The console is here: ctrl-a x ends the machine, "
-                                  "ctrl-a c changes to QEMU's monitor and back.",
-                                  NULL,
-                                  NULL,
-                                  NULL };
+static const struct argp argp = {
+        options,
+        parse_option,
+        "DISK [-- QEMU-ARGUMENT...]",
+        "Boots a disk (raw, qcow2 or VHD) in QEMU, with KVM when this user "
+        "may use it. The console is here: ctrl-a x ends the machine, "
+        "ctrl-a c changes to QEMU's monitor and back.",
+        NULL,
+        NULL,
+        NULL
+};
 
 /* One argument a line would not survive a shell; single quotes do. */
 static void print_quoted(const char *argument)

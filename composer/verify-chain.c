@@ -11,6 +11,7 @@
 #include "io.h"
 #include "strv.h"
 #include "verify-internal.h"
+#include "vhd.h"
 
 const struct verify_link verify_disk_links[] = {
         { "partition table", verify_check_table },
@@ -141,16 +142,24 @@ static int check_kernels(struct verifier *v, struct error *err)
         return r;
 }
 
-/* What has the bytes of a disk, but packed. */
+/* What has the bytes of a disk, but packed, or something behind them. */
 static int refuse_formats(int fd, struct error *err)
 {
+        struct vhd_footer footer;
         char magic[4] = {};
+        bool vhd = false;
         int r = io_pread(fd, magic, sizeof(magic), 0, NULL, err);
 
         if (r >= 0 && memcmp(magic, "QFI\xfb", sizeof(magic)) == 0)
                 r = error_set(err, -EINVAL,
                               "a qcow2 image: make a raw disk of it first (qemu-img convert -O "
                               "raw)");
+        if (r >= 0)
+                r = vhd_footer_read(fd, &vhd, &footer, err);
+        if (r >= 0 && vhd)
+                r = error_set(
+                        err, -EINVAL,
+                        "a VHD: make a raw disk of it first (qemu-img convert -f vpc -O raw)");
         return r;
 }
 
