@@ -152,6 +152,8 @@ static const struct {
         { "base-passwd", "users", NULL },
         { "bash", "defaults: /usr/bin/sh", NULL },
         { "ca-certificates", "certificates", NULL },
+        { "chrony", "users: _chrony; a layer has chrony.conf; directories are made by its unit",
+          NULL },
         { "cryptsetup-initramfs", "our initrd is no initramfs-tools image", NULL },
         { "dash", "the package's own symlink", NULL },
         { "dbus-broker", "reboot hints of upgrades", NULL },

@@ -175,12 +175,47 @@ static void test_damaged(void **state _unused_)
                          -ENOTSUP);
 }
 
+/* Files of tests/data/vhd; the size that goes with each is the one it names. */
+static void check_file(const char *name)
+{
+        _cleanup_free_ char *path = string_format(TEST_DATA_DIR "/vhd/%s", name), *data = NULL;
+        uint8_t footer[VHD_FOOTER_SIZE] = {};
+        struct vhd_footer parsed;
+        struct error err = {};
+        bool found = false;
+        uint64_t named;
+        size_t size;
+        int r;
+
+        assert_ok(file_read(AT_FDCWD, path, sizeof(footer), &data, &size, &err), &err);
+        memcpy(footer, data, size);
+        memcpy(&named, footer + 48, sizeof(named));
+        r = vhd_footer_parse(footer, be64toh(named) + sizeof(footer), &found, &parsed, &err);
+        if ((r == 0 && found) == (startswith(name, "should-fail-") != NULL))
+                fail_msg("%s: %d %s", name, r, err.message);
+}
+
+static void test_files(void **state _unused_)
+{
+        _cleanup_closedir_ DIR *d = opendir(TEST_DATA_DIR "/vhd");
+        size_t n = 0;
+
+        assert_non_null(d);
+        for (struct dirent *e; (e = readdir(d));)
+                if (endswith(e->d_name, ".footer")) {
+                        check_file(e->d_name);
+                        n++;
+                }
+        assert_true(n > 10);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden), cmocka_unit_test(test_geometry),
                 cmocka_unit_test(test_qemu),   cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_parse),  cmocka_unit_test(test_damaged),
+                cmocka_unit_test(test_files),
         };
 
         return test_run(tests);
