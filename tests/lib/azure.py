@@ -1,0 +1,90 @@
+"""Azure in a box for tests: the program of tests/azure as a process, and what it wrote down.
+
+    machine.enter_namespace()
+    with azure.Box(directory, userData=text, faults=[…]) as box:
+        …                       # 169.254.169.254 and 168.63.129.16 answer in this namespace
+        box.lines("wire")       # what was asked, see tests/azure/record.py
+        box.reports()           # [("xml", "Ready", None)]
+"""
+
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+BOX = pathlib.Path(__file__).resolve().parents[1] / "azure"
+HEALTH = "/machine/?comp=health", "/machine?comp=health", "/provisioning/health"
+
+
+def read_record(path):
+    """Lines of a record, without one that is still being written."""
+    path = pathlib.Path(path)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def short(line):
+    """One word for a request: what a test of the order speaks of."""
+    words = {"/?comp=versions": "versions", "comp=goalstate": "goalstate", "comp=health": "health",
+             "/provisioning/health": "health", "compute/userData": "userData", "comp=config": "config"}
+    return next((word for part, word in words.items() if part in line["what"]), line["what"])
+
+
+def report(line):
+    """(protocol, state, description) of a health report."""
+    if line["what"] == "/provisioning/health":
+        body = json.loads(line["body"])
+        return "json", body["state"], (body.get("details") or {}).get("description")
+    root = ElementTree.fromstring(line["body"].encode())
+    health = root.find("Container/RoleInstanceList/Role/Health")
+    return "xml", health.findtext("State"), health.findtext("Details/Description")
+
+
+def reports(lines):
+    """The health reports that were taken."""
+    return [report(line) for line in lines if line["what"] in HEALTH and 200 <= line["status"] < 300]
+
+
+class Recorded:
+    record = None
+
+    def lines(self, *services):
+        return [line for line in read_record(self.record) if not services or line["service"] in services]
+
+    def reports(self):
+        return reports(self.lines("wire"))
+
+    def complaints(self):
+        return [f"{line['what']}: {line['complaint']}" for line in self.lines() if "complaint" in line]
+
+
+def describe(directory, **description):
+    """The description as a file for `azure-box` and for `slipway run --azure`."""
+    path = pathlib.Path(directory) / "machine.json"
+    path.write_text(json.dumps(description))
+    return path
+
+
+class Box(Recorded):
+    """IMDS and WireServer at their addresses, in the namespace that the test is in."""
+
+    def __init__(self, directory, **description):
+        self.record = pathlib.Path(directory) / "record.jsonl"
+        self.record.unlink(missing_ok=True)
+        argv = [sys.executable, str(BOX), "serve", "--record", str(self.record), "--description",
+                str(describe(directory, **description))]
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        self.vm_id = self.process.stdout.readline().strip()
+        if not re.fullmatch(r"[0-9a-f-]{36}", self.vm_id):
+            raise SystemExit("Azure in a box did not start")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self.process.stdout.close()
