@@ -218,8 +218,7 @@ static char *default_cache(void)
         return string_format("%s/.cache/slipway", home ?: "");
 }
 
-/* Beside the program when run from the build tree, else the installed place. */
-static char *default_libexec(void)
+char *cli_libexec(void)
 {
         char self[PATH_MAX], *path, *slash;
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -263,7 +262,7 @@ static int fill_workdir(const struct cli_options *o, const char *output, struct 
 {
         _cleanup_free_ char *cache = o->cache ? strdup(o->cache) : default_cache();
 
-        w->libexec_path = o->libexec ? strdup(o->libexec) : default_libexec();
+        w->libexec_path = o->libexec ? strdup(o->libexec) : cli_libexec();
         if (!cache || !w->libexec_path)
                 return error_oom(err);
         w->threads = o->threads;

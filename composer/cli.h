@@ -61,6 +61,9 @@ enum { EXIT_USAGE = 2 };
 int cli_workdir(const struct cli_options *o, const char *output, struct workdir *ret,
                 struct error *err) _must_check_;
 void workdir_done(struct workdir *w);
+/* Where our own programs are: beside this one when it runs from the build tree, else the installed
+ * place; caller frees, NULL: out of memory. */
+char *cli_libexec(void);
 #define _cleanup_workdir_ _cleanup_(workdir_done)
 
 /* Prints a result and releases it. */

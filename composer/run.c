@@ -4,11 +4,13 @@
  * network and entropy, no video; the serial console and QEMU's monitor share stdio (ctrl-a x ends
  * it, ctrl-a h helps). The configuration goes where Ignition looks for it on QEMU, fw_cfg
  * opt/com.coreos/config. A platform is named on the kernel's command line: systemd-stub takes more
- * of it from SMBIOS type 11 strings. */
+ * of it from SMBIOS type 11 strings. On Azure it is recognised as there, by what SMBIOS says of the
+ * machine, and its network goes through a box that is Azure (run-azure.h). */
 
 #include <cpuid.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "io.h"
 #include "process.h"
@@ -19,6 +21,10 @@
 #define QEMU "qemu-system-x86_64"
 
 enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
+
+/* Behind the disk's bytes in a fixed VHD (Virtual Hard Disk Image Format Specification 1.0). */
+enum { VHD_FOOTER_SIZE = 512 };
+static const char vhd_cookie[8] = { 'c', 'o', 'n', 'e', 'c', 't', 'i', 'x' };
 
 /* Feature bits of CPUID's leaves 1 (Intel SDM) and 80000001h (AMD APM). */
 enum { CPUID_1_ECX_VMX = 1 << 5, CPUID_80000001_ECX_SVM = 1 << 2 };
@@ -140,15 +146,29 @@ static void add_disk(struct command *c, const struct run_options *o)
         add(c, "virtio-blk-pci,drive=disk,bootindex=1");
 }
 
-static void add_network(struct command *c, const struct run_options *o)
+/* The interface's frames go to the box, which has the user network at its other side. */
+static void add_azure_network(struct command *c, const struct azure_box *box)
 {
-        if (o->ssh_port > 0)
-                add_option(c, "-netdev",
-                           string_format("user,id=net,hostfwd=tcp:127.0.0.1:%u-:22", o->ssh_port));
-        else
-                add_option(c, "-netdev", strdup("user,id=net"));
-        add(c, "-device");
-        add(c, "virtio-net-pci,netdev=net,romfile=");
+        add_option(c, "-netdev", string_format("socket,id=net,fd=%d", box->nic_fd));
+        add_option(c, "-netdev", string_format("socket,id=far,fd=%d", box->network_fd));
+        add_option(c, "-netdev", strdup("hubport,id=hub-user,hubid=0,netdev=user"));
+        add_option(c, "-netdev", strdup("hubport,id=hub-far,hubid=0,netdev=far"));
+}
+
+static void add_network(struct command *c, const struct run_options *o, const struct run_machine *m)
+{
+        const char *id = m->azure ? "user,id=user,ipv6=off" : "user,id=net";
+
+        add_option(c, "-netdev",
+                   o->ssh_port > 0
+                           ? string_format("%s,hostfwd=tcp:127.0.0.1:%u-:22", id, o->ssh_port)
+                           : strdup(id));
+        if (m->azure)
+                add_azure_network(c, m->azure);
+        add_option(
+                c, "-device",
+                m->azure ? string_format("virtio-net-pci,netdev=net,romfile=,mac=%s", m->azure->mac)
+                         : strdup("virtio-net-pci,netdev=net,romfile="));
 }
 
 static void add_tpm(struct command *c, const struct run_machine *m)
@@ -160,8 +180,40 @@ static void add_tpm(struct command *c, const struct run_machine *m)
         add_option(c, "-device", strdup("tpm-crb,tpmdev=tpm"));
 }
 
-static int add_provisioning(struct command *c, const struct run_options *o, struct error *err)
+bool run_on_azure(const struct run_options *options)
 {
+        return options->platform && streq(options->platform, "azure");
+}
+
+/* What firmware says of a machine on Azure, and the CD-ROM in it. */
+static void add_azure(struct command *c, const struct azure_box *box)
+{
+        add_option(c, "-smbios",
+                   strdup("type=3,manufacturer=Microsoft Corporation,asset="
+                          "7783-7084-3265-9085-8269-3286-77"));
+        if (!box) /* only shown: the rest is the box's */
+                return;
+        add_option(c, "-smbios",
+                   string_format("type=1,manufacturer=Microsoft Corporation,product=Virtual "
+                                 "Machine,version=Hyper-V UEFI Release v4.1,uuid=%s",
+                                 box->vm_id));
+        if (!box->has_disc)
+                return;
+        add_option(c, "-drive",
+                   string_format("if=none,id=disc,format=raw,media=cdrom,readonly=on,"
+                                 "file=/proc/self/fd/%d",
+                                 box->disc_fd));
+        add_option(c, "-device", strdup("virtio-scsi-pci,id=scsi"));
+        add_option(c, "-device", strdup("scsi-cd,bus=scsi.0,drive=disc"));
+}
+
+static int add_provisioning(struct command *c, const struct run_options *o,
+                            const struct run_machine *m, struct error *err)
+{
+        if (run_on_azure(o)) {
+                add_azure(c, m->azure);
+                return 0;
+        }
         if (o->ignition)
                 add_file(c, "-fw_cfg", "name=opt/com.coreos/config,file=", o->ignition);
         if (!o->platform)
@@ -190,9 +242,9 @@ int run_command(const struct run_options *options, const struct run_machine *mac
         add_processor(&c, options, machine);
         add_firmware(&c, machine);
         add_disk(&c, options);
-        add_network(&c, options);
+        add_network(&c, options, machine);
         add_tpm(&c, machine);
-        r = add_provisioning(&c, options, err);
+        r = add_provisioning(&c, options, machine, err);
         for (char *const *extra = options->extra; extra && *extra; extra++)
                 add(&c, *extra);
         if (r >= 0 && c.failed)
@@ -313,11 +365,10 @@ int run_probe(const struct run_options *options, struct run_machine *ret, struct
 const char *run_disk_format(const char *path, struct error *err)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        struct vhd_footer footer;
-        char magic[4] = {};
-        bool vhd = false;
+        char magic[4] = {}, footer[sizeof(vhd_cookie)] = {};
+        struct stat st;
 
-        if (fd < 0) {
+        if (fd < 0 || fstat(fd, &st) < 0) {
                 error_errno(err, "%s", path);
                 return NULL;
         }
@@ -325,9 +376,9 @@ const char *run_disk_format(const char *path, struct error *err)
                 return NULL;
         if (memcmp(magic, "QFI\xfb", sizeof(magic)) == 0)
                 return "qcow2";
-        if (vhd_footer_read(fd, &vhd, &footer, err) < 0) {
-                error_prefix(err, err->code, "%s", path);
+        if (st.st_size > VHD_FOOTER_SIZE &&
+            io_pread(fd, footer, sizeof(footer), (uint64_t)st.st_size - VHD_FOOTER_SIZE, NULL,
+                     err) < 0)
                 return NULL;
-        }
-        return vhd ? "vpc" : "raw";
+        return memcmp(footer, vhd_cookie, sizeof(footer)) == 0 ? "vpc" : "raw";
 }

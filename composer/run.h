@@ -5,6 +5,7 @@
  * builder's machine offers. */
 
 #include "error.h"
+#include "run-azure.h"
 
 enum {
         RUN_MEMORY_DEFAULT = 2048 /* MiB */,
@@ -13,7 +14,7 @@ enum {
 };
 
 struct run_options {
-        const char *disk, *format;       /* see run_disk_format() */
+        const char *disk, *format;       /* "raw", "qcow2" or "vpc" */
         const char *ignition, *platform; /* NULL: none, as detected */
         unsigned ssh_port;               /* on the builder's loopback; 0: none */
         unsigned memory_mib, cpus;
@@ -31,7 +32,11 @@ struct run_machine {
         int variables_fd;     /* OVMF's variables: open and inherited, changed as the guest likes */
         int log_fd;           /* inherited, gets a copy of what the console prints; 0: none */
         int tpm_fd;           /* inherited, a TPM's control channel (run-tpm.h); 0: no TPM */
+        const struct azure_box *azure; /* what the machine meets on Azure; NULL: it is not there */
 };
+
+/* Whether it is the platform whose machine has a box beside it (run-azure.h). */
+bool run_on_azure(const struct run_options *options);
 
 /* The argv. -EINVAL for a platform that is no name. Caller frees. */
 int run_command(const struct run_options *options, const struct run_machine *machine, char ***ret,
@@ -44,5 +49,5 @@ int run_probe(const struct run_options *options, struct run_machine *ret,
               struct error *err) _must_check_;
 /* Where variables are kept beside a disk; caller frees, NULL: out of memory. */
 char *run_variables_path(const char *disk);
-/* "qcow2", "vpc" (a fixed VHD) or "raw", by the file's first and last bytes; NULL: err says why. */
+/* "qcow2", "vpc" or "raw", by the file's first or last bytes; NULL: err says why. */
 const char *run_disk_format(const char *path, struct error *err);

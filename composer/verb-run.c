@@ -20,10 +20,14 @@ enum {
         KEY_TPM,
         KEY_PRINT,
         KEY_SECURE_BOOT,
+        KEY_CUSTOM_DATA,
+        KEY_AZURE,
+        KEY_RECORD,
 };
 
 struct arguments {
         struct run_options run;
+        struct azure_options azure;
         const char *variables;
         const char *tpm; /* directory of its state; "": beside the disk; NULL: no TPM */
         bool print;
@@ -44,6 +48,13 @@ static const struct argp_option options[] = {
           0 },
         { "tpm", KEY_TPM, "DIR", OPTION_ARG_OPTIONAL,
           "Give the machine a TPM, which is kept in DIR (default: DISK.tpm)", 0 },
+        { "custom-data", KEY_CUSTOM_DATA, "FILE", 0,
+          "Custom data on Azure's CD-ROM (with --platform azure, where --ignition is user data)",
+          0 },
+        { "azure", KEY_AZURE, "FILE", 0,
+          "What the machine is on Azure (JSON, see docs/azure-in-a-box.md)", 0 },
+        { "record", KEY_RECORD, "FILE", 0, "Write down what the machine asks Azure: JSON lines",
+          0 },
         { "print", KEY_PRINT, NULL, 0, "Print QEMU's command line, do not run it", 0 },
         {},
 };
@@ -89,11 +100,20 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case KEY_SNAPSHOT: o->snapshot = true; return 0;
         case KEY_TPM: a->tpm = argument ?: ""; return 0;
         case KEY_PRINT: a->print = true; return 0;
+        case KEY_CUSTOM_DATA: a->azure.custom_data = argument; return 0;
+        case KEY_AZURE: a->azure.description = argument; return 0;
+        case KEY_RECORD: a->azure.record = argument; return 0;
         case KEY_SECURE_BOOT:
                 o->secure_boot = true;
                 a->variables = argument;
                 return 0;
         case ARGP_KEY_ARG: return parse_argument(a, argument, state);
+        case ARGP_KEY_END:
+                if (!run_on_azure(o) &&
+                    (a->azure.custom_data || a->azure.description || a->azure.record))
+                        argp_error(state,
+                                   "--custom-data, --azure and --record go with --platform azure");
+                return 0;
         case ARGP_KEY_NO_ARGS: argp_error(state, "which disk?"); return 0;
         default: return ARGP_ERR_UNKNOWN;
         }
@@ -153,6 +173,25 @@ static int start_tpm(const struct arguments *a, int *ret_fd, struct error *err)
         return tpm_start(*a->tpm ? a->tpm : beside, ret_fd, err);
 }
 
+/* Nothing is started for who only looks. */
+static int start_azure(struct arguments *a, struct azure_box *box, struct run_machine *machine,
+                       struct error *err)
+{
+        _cleanup_free_ char *libexec = cli_libexec();
+        int r;
+
+        if (!run_on_azure(&a->run) || a->print)
+                return 0;
+        if (!libexec)
+                return error_oom(err);
+        a->azure.disk = a->run.disk;
+        a->azure.user_data = a->run.ignition;
+        r = azure_start(&a->azure, libexec, box, err);
+        if (r >= 0)
+                machine->azure = box;
+        return r;
+}
+
 int verb_run(int argc, char *argv[], struct error *err)
 {
         struct arguments a = { .run = { .memory_mib = RUN_MEMORY_DEFAULT,
@@ -161,6 +200,8 @@ int verb_run(int argc, char *argv[], struct error *err)
         _cleanup_watch_ struct watch watch = WATCH_NULL;
         _cleanup_strv_ char **command = NULL;
         _cleanup_free_ char *variables = NULL;
+        struct azure_box box;
+        bool provisions;
         int r;
 
         argp_parse(&argp, argc, argv, 0, NULL, &a);
@@ -169,12 +210,15 @@ int verb_run(int argc, char *argv[], struct error *err)
                 return err->code;
         if (a.run.ignition && access(a.run.ignition, R_OK) < 0)
                 return error_errno(err, "%s", a.run.ignition);
+        provisions = a.run.ignition || run_on_azure(&a.run);
         r = choose_variables(&a, &variables, err);
         if (r >= 0)
                 r = run_probe(&a.run, &machine, err);
         if (r >= 0 && a.tpm && !a.print)
                 r = start_tpm(&a, &machine.tpm_fd, err);
-        if (r >= 0 && a.run.ignition && !a.print)
+        if (r >= 0)
+                r = start_azure(&a, &box, &machine, err);
+        if (r >= 0 && provisions && !a.print)
                 r = watch_open(&watch, err);
         if (r >= 0)
                 machine.log_fd = MAX(watch.write_fd, 0);
@@ -186,7 +230,7 @@ int verb_run(int argc, char *argv[], struct error *err)
                 print_command(command);
                 return 0;
         }
-        if (a.run.ignition)
+        if (provisions)
                 return watch_run(&watch, command, err);
         execvp(command[0], command);
         return error_errno(err, "%s", command[0]);

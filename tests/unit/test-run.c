@@ -35,12 +35,12 @@ static void test_plain(void **state _unused_)
 static void test_everything(void **state _unused_)
 {
         static char no_reboot[] = "-no-reboot";
-        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4, 5, 6 };
+        const struct run_machine kvm = { true, 10, "/a,b/ovmf.fd", 4, 5, 6, NULL };
         const struct run_options o = {
                 .disk = "/disks/a,b.qcow2",
                 .format = "qcow2",
                 .ignition = "/c,d.ign",
-                .platform = "azure",
+                .platform = "metal",
                 .ssh_port = 2222,
                 .memory_mib = 4096,
                 .cpus = 4,
@@ -58,6 +58,27 @@ static void test_secure_boot(void **state _unused_)
         };
 
         check(&o, &tcg, "run-secure-boot.txt");
+}
+
+/* The configuration is the box's to give, and the machine's place is what firmware says it is. */
+static void test_azure(void **state _unused_)
+{
+        const struct azure_box box = {
+                5, 6, 7, true, "0f8fad5b-d9cb-469f-a165-70867728950e", "00:0d:3a:01:02:03"
+        };
+        struct run_machine machine = tcg;
+        const struct run_options o = {
+                .disk = "x.vhd",
+                .format = "vpc",
+                .ignition = "x.ign",
+                .platform = "azure",
+                .ssh_port = 2222,
+                .memory_mib = 2048,
+                .cpus = 2,
+        };
+
+        machine.azure = &box;
+        check(&o, &machine, "run-azure.txt");
 }
 
 /* What the firmware writes stays; what is there is never replaced. */
@@ -121,7 +142,7 @@ static void test_platform(void **state _unused_)
 
 static void test_format(void **state _unused_)
 {
-        char *directory = test_mkdir(), path[128];
+        char *directory = test_mkdir(), path[128], vhd[1024] = {};
         struct error err = {};
 
         snprintf(path, sizeof(path), "%s/disk", directory);
@@ -131,6 +152,11 @@ static void test_format(void **state _unused_)
         assert_string_equal(run_disk_format(path, &err), "raw");
         assert_ok(file_write(AT_FDCWD, path, "QFI\xfb\0\0\0\3", 8, 0644, &err), &err);
         assert_string_equal(run_disk_format(path, &err), "qcow2");
+        memcpy(vhd + sizeof(vhd) - 512, "conectix", 8);
+        assert_ok(file_write(AT_FDCWD, path, vhd, sizeof(vhd), 0644, &err), &err);
+        assert_string_equal(run_disk_format(path, &err), "vpc");
+        assert_ok(file_write(AT_FDCWD, path, vhd + 512, 512, 0644, &err), &err);
+        assert_string_equal(run_disk_format(path, &err), "raw");
         test_rmdir(directory);
 }
 
@@ -140,7 +166,7 @@ int main(void)
                 cmocka_unit_test(test_plain),       cmocka_unit_test(test_everything),
                 cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_variables),
                 cmocka_unit_test(test_processor),   cmocka_unit_test(test_platform),
-                cmocka_unit_test(test_format),
+                cmocka_unit_test(test_format),      cmocka_unit_test(test_azure),
         };
 
         return test_run(tests);
