@@ -10,6 +10,8 @@
 #include "root.h"
 #include "state.h"
 
+enum { FETCH_TIMEOUT_DEFAULT_MS = 120000 };
+
 struct options {
         const char *platform; /* NULL: detect */
         const char *stage, *root, *config_cache, *state_file, *neednet;
@@ -64,6 +66,8 @@ struct provider {
         int (*remove)(struct agent *a, struct error *err);
         /* Brings what else was learned into the new system (files stage); NULL: nothing. */
         int (*publish)(struct agent *a, struct error *err);
+        /* Tells the platform that a stage failed, within a short time; NULL: it does not ask. */
+        void (*failed)(struct agent *a, const char *stage, const char *reason);
 };
 
 extern const struct provider provider_cmdline, provider_system, provider_applehv, provider_azure,

@@ -4,6 +4,10 @@
  *
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
  * is to be provisioned, or /run/ignition/undecided when that can only be told once ROOT is mounted
+ *                  (and /run/ignition/captured beside the first when ROOT is another machine's)
+ *   forget         removes from ROOT what made it that machine's
+ *   stamp          ROOT carries the stamp of this machine from now on
+ *   stamp-missing  exit status 0: it does not
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
  *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
@@ -19,7 +23,7 @@
 
 enum { FAILURE_SIZE_MAX = 64 * 1024, FAILED_WAIT_S = 300, OTHER_WAIT_S = 60 };
 
-static const char usr[] = "/sysusr/usr";
+static const char usr[] = "/sysusr/usr", root[] = "/sysroot";
 
 static int note(const char *path, struct error *err)
 {
@@ -54,12 +58,43 @@ static int state(struct error *err)
 
         if (r < 0)
                 return r;
-        s = boot_find_state(usr, "/sysroot", err);
+        s = boot_find_state(usr, root, err);
         if (s == BOOT_UNDECIDED)
                 fprintf(stderr, "<4>%s\n", err->message);
-        return s == BOOT_PROVISIONED ? 0
-               : s == BOOT_FIRST     ? note("/run/ignition/firstboot", err)
-                                     : note("/run/ignition/undecided", err);
+        if (s == BOOT_CAPTURED)
+                r = note("/run/ignition/captured", err);
+        return r < 0                   ? r
+               : s == BOOT_PROVISIONED ? 0
+               : s == BOOT_UNDECIDED   ? note("/run/ignition/undecided", err)
+                                       : note("/run/ignition/firstboot", err);
+}
+
+static int open_sysroot(struct error *err)
+{
+        int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? error_errno(err, "%s", root) : fd;
+}
+
+static int forget(struct error *err)
+{
+        _cleanup_close_ int fd = open_sysroot(err);
+
+        return fd < 0 ? fd : boot_forget_machine(fd, err);
+}
+
+static int stamp(struct error *err)
+{
+        _cleanup_close_ int fd = open_sysroot(err);
+
+        return fd < 0 ? fd : boot_write_stamp(fd, err);
+}
+
+static int stamp_missing(struct error *err)
+{
+        _cleanup_close_ int fd = open_sysroot(err);
+
+        return fd < 0 ? fd : boot_read_stamp(fd) == BOOT_PROVISIONED;
 }
 
 static int root_missing(struct error *err)
@@ -113,8 +148,14 @@ static const struct {
         const char *name;
         int (*run)(struct error *err);
 } verbs[] = {
-        { "state", state }, { "root-missing", root_missing }, { "root-make", make_root },
-        { "show", show },   { "wait", wait_for_people },
+        { "state", state },
+        { "forget", forget },
+        { "stamp", stamp },
+        { "stamp-missing", stamp_missing },
+        { "root-missing", root_missing },
+        { "root-make", make_root },
+        { "show", show },
+        { "wait", wait_for_people },
 };
 
 int main(int argc, char *argv[])
@@ -131,6 +172,7 @@ int main(int argc, char *argv[])
                         fprintf(stderr, "<3>ignition-boot: %s\n", err.message);
                 return r < 0 ? 255 : r;
         }
-        fprintf(stderr, "Usage: ignition-boot state|root-missing|root-make|show|wait\n");
+        fprintf(stderr, "Usage: ignition-boot state|forget|stamp|stamp-missing|root-missing|root-make|"
+                        "show|wait\n");
         return argc == 2 && streq(argv[1], "--help") ? 0 : 2;
 }

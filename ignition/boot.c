@@ -23,7 +23,6 @@
 #include "root-volume.h"
 
 static const char root_label[] = "PARTNAME=root\n";
-static const char stamp[] = ".etc/provisioned";
 
 static const struct root_format formats[] = {
         { "ext4", 1024 + 56, "\x53\xef", 0 },
@@ -149,7 +148,7 @@ static enum boot_state look_into(const char *device, const struct root_format *f
         if (mount_root(device, format, usr, where, err) < 0)
                 return BOOT_UNDECIDED;
         fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd >= 0 && faccessat(fd, stamp, F_OK, 0) == 0 ? BOOT_PROVISIONED : BOOT_FIRST;
+        return fd >= 0 ? boot_read_stamp(fd) : BOOT_FIRST;
 }
 
 /* The volume, when it was opened; else the partition. */

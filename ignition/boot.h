@@ -26,9 +26,16 @@ const struct root_format *boot_root_format(int fd);
 enum boot_state {
         BOOT_PROVISIONED,
         BOOT_FIRST,     /* or asked for by the kernel argument ignition.firstboot */
+        BOOT_CAPTURED,  /* the same, and ROOT is another machine's */
         BOOT_UNDECIDED, /* ROOT cannot be read before it was checked */
 };
 
 /* Looks at the kernel command line, then for the stamp in ROOT, which is mounted at `where` and
  * where only this process sees it. */
 enum boot_state boot_find_state(const char *usr, const char *where, struct error *err);
+
+/* boot-stamp.c: the stamp in an open ROOT, and what makes a machine the one it is. */
+enum boot_state boot_read_stamp(int root_fd);
+int boot_write_stamp(int root_fd, struct error *err) _must_check_;
+/* Removes what a machine has for itself alone: the next start makes it anew. */
+int boot_forget_machine(int root_fd, struct error *err) _must_check_;

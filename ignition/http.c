@@ -141,6 +141,11 @@ static bool set_pointer(struct call *c, CURLoption option, const void *value)
         return c->curl->easy_setopt(c->easy, option, value) == CURLE_OK;
 }
 
+static uint64_t connect_ms(const struct exchange *x)
+{
+        return x->connect_ms > 0 ? x->connect_ms : HTTP_CONNECT_MS;
+}
+
 static bool set_numbers(struct call *c)
 {
         static const struct {
@@ -153,14 +158,14 @@ static bool set_numbers(struct call *c)
                 { CURLOPT_SUPPRESS_CONNECT_HEADERS, 1 },
                 { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
                 { CURLOPT_PROXY_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
-                { CURLOPT_CONNECTTIMEOUT_MS, HTTP_CONNECT_MS + HTTP_HANDSHAKE_MS },
                 { CURLOPT_TCP_KEEPALIVE, 1 },
         };
         bool ok = true;
 
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 ok &= set_number(c, numbers[i].option, numbers[i].value);
-        return ok;
+        return ok && set_number(c, CURLOPT_CONNECTTIMEOUT_MS,
+                                (long)(connect_ms(c->x) + HTTP_HANDSHAKE_MS));
 }
 
 /* The system's pool where Go programs look for it. A file or directory that is not there is none,
@@ -320,7 +325,7 @@ static int check_time(struct call *c, struct error *err)
                 uint64_t limit_ms;
                 const char *text;
         } phases[] = {
-                [PHASE_CONNECT] = { HTTP_CONNECT_MS, "no connection" },
+                [PHASE_CONNECT] = { connect_ms(c->x), "no connection" },
                 [PHASE_HANDSHAKE] = { HTTP_HANDSHAKE_MS, "no TLS handshake" },
                 [PHASE_HEADERS] = { c->x->headers_ms, "no response headers" },
                 [PHASE_BODY] = { HTTP_STALL_MS, "no more data" },

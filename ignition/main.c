@@ -363,7 +363,7 @@ int main(int argc, char *argv[])
                              .config_cache = "/run/ignition.json",
                              .state_file = "/run/ignition/state",
                              .neednet = "/run/ignition/neednet",
-                             .fetch_timeout_ms = 120000 },
+                             .fetch_timeout_ms = FETCH_TIMEOUT_DEFAULT_MS },
                 .root.fd = -1,
         };
         const struct program *program = find_program(argv[0]);

@@ -297,10 +297,20 @@ static void publish(struct agent *a, json_object *report, bool final)
         warn(a, send(a, text, &err), "sending the report", &err);
 }
 
+static void tell_platform(struct agent *a, const char *stage, const struct error *failure)
+{
+        const struct provider *provider = provider_find(a->options.platform);
+
+        if (provider && provider->failed)
+                provider->failed(a, stage, failure->message);
+}
+
 void report_stage(struct agent *a, const char *stage, uint64_t started, const struct error *err)
 {
         json_object *report = load(a, streq(stage, "fetch-offline"));
 
+        if (err)
+                tell_platform(a, stage, err);
         if (err)
                 show_failure(a, stage, err);
         if (!report)

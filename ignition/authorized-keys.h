@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* SSH keys of a user of the root, in a file of their own below ~/.ssh/authorized_keys.d, so that
+ * people's file and other programs' keys stay as they are. */
+
+#include "userdb.h"
+
+/* Notes in the journal what will be written. fragment: the file's name there; NULL:
+ * ~/.ssh/authorized_keys itself. */
+int authorized_keys_note(struct userdb *a, const char *user, const char *fragment,
+                         struct error *err) _must_check_;
+/* All keys of the file, once the home directory is there. */
+int authorized_keys_write(struct userdb *a, const char *user, const struct config_strings *keys,
+                          const char *fragment, struct error *err) _must_check_;
