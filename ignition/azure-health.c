@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "azure.h"
+#include "fetch.h"
 #include "json.h"
 #include "strv.h"
 #include "xml.h"
@@ -272,6 +273,8 @@ static int report_goal_state(struct report *r, bool *ret_stale, struct error *er
 
 static int report_classic(struct report *r, struct error *err)
 {
+        uint64_t pause_ms = 0;
+
         for (unsigned n = 1;; n++) {
                 bool stale = false;
                 int code = report_goal_state(r, &stale, err);
@@ -282,7 +285,8 @@ static int report_classic(struct report *r, struct error *err)
                         return error_prefix(err, code, "refused %u times", n);
                 log_line(r->azure->log, LOG_WARNING, "%s: asking for the goal state again",
                          err->message);
-                code = clock_sleep(PAUSE_MS, err);
+                pause_ms = fetch_next_pause(pause_ms);
+                code = clock_sleep(pause_ms, err);
                 if (code < 0)
                         return code;
         }

@@ -34,11 +34,6 @@ static int refuse_pps(struct azure *z, struct error *err)
         return azure_refuse_pps(z->instance.pps_type, err);
 }
 
-static int report_ready(struct azure *z, struct error *err)
-{
-        return azure_health_report(z, &(struct azure_health){}, err);
-}
-
 /* For people who look at the host; nothing depends on it. */
 static void report_kvp(struct azure *z, const char *reason)
 {
@@ -46,13 +41,6 @@ static void report_kvp(struct azure *z, const char *reason)
 
         if (azure_kvp_report(z, reason, &err) < 0)
                 log_line(z->log, LOG_WARNING, "key-value report: %s", err.message);
-}
-
-static int mark(struct azure *z, struct error *err)
-{
-        report_kvp(z, NULL);
-        azure_disc_eject(z);
-        return azure_marker_write(z->root->fd, z->id, err);
 }
 
 static const struct {
@@ -63,8 +51,6 @@ static const struct {
         { "pre-provisioning", refuse_pps },
         { "host name", azure_set_hostname },
         { "administrator", azure_set_account },
-        { "report Ready", report_ready },
-        { "marker", mark },
 };
 
 static int run_steps(struct azure *z, struct error *err)
@@ -91,6 +77,19 @@ static void report_failure(struct azure *z, const struct error *failure)
                 log_line(z->log, LOG_WARNING, "the platform was not told: %s", err.message);
 }
 
+/* A report of Ready that failed may have been heard all the same: it is not taken back. */
+static int report_ready(struct azure *z, struct error *err)
+{
+        int r = azure_health_report(z, &(struct azure_health){}, err);
+
+        report_kvp(z, r < 0 ? err->message : NULL);
+        if (r < 0)
+                return r;
+        log_line(z->log, LOG_INFO, "virtual machine %s is reported Ready", z->id);
+        azure_disc_eject(z);
+        return azure_marker_write(z->root->fd, z->id, err);
+}
+
 static int provision(struct azure *z, struct error *err)
 {
         bool done = false;
@@ -103,10 +102,10 @@ static int provision(struct azure *z, struct error *err)
                 return r;
         log_line(z->log, LOG_INFO, "virtual machine %s is new", z->id);
         r = run_steps(z, err);
-        if (r < 0 && r != -EINTR)
-                report_failure(z, err);
         if (r >= 0)
-                log_line(z->log, LOG_INFO, "virtual machine %s is reported Ready", z->id);
+                return report_ready(z, err);
+        if (r != -EINTR)
+                report_failure(z, err);
         return r;
 }
 
