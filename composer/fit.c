@@ -183,11 +183,10 @@ int fit_has_kernel_config(const struct fit_subject *s, const char *fragment, str
         if (r < 0)
                 return r;
         r = kernel_config_tree(s->c->merge.tree, &s->store, &config, err);
-        if (r == -ENOENT || r == -ENODATA) {
-                buffer_puts(more, "the kernel's configuration is not in the image");
-                return 0;
-        }
-        return r < 0 ? r : judge_config(&config, &demands, more);
+        if (r >= 0)
+                return judge_config(&config, &demands, more);
+        buffer_printf(more, "its configuration is not known: %s", err->message);
+        return r == -ENOMEM ? r : 0;
 }
 
 /* ---- units ---- */

@@ -49,7 +49,7 @@ class Slipway(unittest.TestCase):
     def setUpClass(cls):
         cls.key = cls.enterClassContext(Key())
         cls.tiny = cls.enterClassContext(Tiny(cls.key))
-        cls.tiny.manifest["outputs"] = ["raw", "qcow2"]
+        cls.tiny.manifest["outputs"] = ["raw", "qcow2", "vhd"]
         cls.answer = cls.tiny.build()
         cls.report = cls.tiny.report()
         cls.repo = f"--repo={cls.tiny.cache / 'repo'}"
@@ -94,6 +94,14 @@ class Slipway(unittest.TestCase):
     def test_qcow2(self):
         tool("qemu-img", "check", "-q", self.tiny.artifact(".qcow2"))
         tool("qemu-img", "compare", "-q", self.tiny.artifact(".raw"), self.tiny.artifact(".qcow2"))
+
+    def test_vhd(self):
+        raw, vhd = self.tiny.artifact(".raw"), self.tiny.artifact(".vhd")
+        tool("qemu-img", "compare", "-q", "-f", "raw", "-F", "vpc", raw, vhd)
+        self.assertEqual(json.loads(tool("qemu-img", "info", "-f", "vpc", "--output=json", vhd))["virtual-size"],
+                         raw.stat().st_size)
+        self.assertIn("a VHD: make a raw disk of it first", self.says("verify", vhd, status=1))
+        self.assertIn("id=disk,format=vpc,", tool(slipway.SLIPWAY, "run", vhd, "--print"))
 
     def test_disk(self):
         self.assertIn("No problems found", tool("sgdisk", "--verify", self.tiny.artifact(".raw")))
