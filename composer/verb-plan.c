@@ -131,8 +131,8 @@ static int answer_text(const struct arguments *a, const struct fit_subject *s, s
         r = judge(a->platform, s, NULL, &t, err);
         if (r < 0)
                 return r;
-        printf("%s: %u ok, warnings: %u, refused: %u\n", a->platform->name,
-               t.of[FIT_HOLDS], t.of[FIT_WARNING], t.of[FIT_REFUSED]);
+        printf("%s: %u ok, warnings: %u, refused: %u\n", a->platform->name, t.of[FIT_HOLDS],
+               t.of[FIT_WARNING], t.of[FIT_REFUSED]);
         return status(&t);
 }
 
