@@ -16,6 +16,8 @@ static const struct {
         { "/usr/share/base-files/dot.profile", "/root/.profile", 0644 },
         { "/usr/share/base-files/dot.bashrc", "/root/.bashrc", 0644 },
         { "/usr/share/libc-bin/nsswitch.conf", "/usr/etc/nsswitch.conf", 0644 },
+        { "/usr/share/nfs-common/conffiles/idmapd.conf", "/usr/etc/idmapd.conf", 0644 },
+        { "/usr/share/nfs-common/conffiles/nfs.conf", "/usr/etc/nfs.conf", 0644 },
         { "/usr/share/openssh/sshd_config", "/usr/etc/ssh/sshd_config", 0644 },
 };
 

@@ -19,22 +19,23 @@ enum { NAMED_MAX = 12 };
 
 /* Sorted. Covered by what stands behind it. */
 static const char *const generated[] = {
-        "dh_apparmor",           /* profiles are loaded at boot */
-        "dh_installdeb",         /* conffile moves of upgrades */
-        "dh_installdebconf",     /* questions */
-        "dh_installinfo",        /* documentation */
-        "dh_installinit",        /* systemd is the init */
-        "dh_installmenu",        /* desktop menus */
-        "dh_installsystemd",     /* fix-up presets */
-        "dh_installsystemduser", /* fix-up presets */
-        "dh_installsysusers",    /* fix-up users */
-        "dh_installtmpfiles",    /* at boot */
-        "dh_installudev",        /* at boot */
-        "dh_makeshlibs",         /* fix-up libraries */
-        "dh_runit",              /* systemd is the init */
-        "dh_systemd_enable",     /* fix-up presets */
-        "dh_systemd_start",      /* at boot */
-        "dh_ucf",                /* configuration is in /usr/etc */
+        "dh_apparmor",            /* profiles are loaded at boot */
+        "dh_installalternatives", /* fix-up alternatives */
+        "dh_installdeb",          /* conffile moves of upgrades */
+        "dh_installdebconf",      /* questions */
+        "dh_installinfo",         /* documentation */
+        "dh_installinit",         /* systemd is the init */
+        "dh_installmenu",         /* desktop menus */
+        "dh_installsystemd",      /* fix-up presets */
+        "dh_installsystemduser",  /* fix-up presets */
+        "dh_installsysusers",     /* fix-up users */
+        "dh_installtmpfiles",     /* at boot */
+        "dh_installudev",         /* at boot */
+        "dh_makeshlibs",          /* fix-up libraries */
+        "dh_runit",               /* systemd is the init */
+        "dh_systemd_enable",      /* fix-up presets */
+        "dh_systemd_start",       /* at boot */
+        "dh_ucf",                 /* configuration is in /usr/etc */
 };
 
 /* Commands that change nothing, or nothing in a tree that is built once and never upgraded, or what
@@ -177,6 +178,8 @@ static const struct {
         { "login.defs", "moves of upgrades", NULL },
         { "mawk", "alternatives", NULL },
         { "netbase", "defaults: hosts, networks", NULL },
+        { "nfs-common", "defaults: idmapd.conf, nfs.conf; statd, which locks for NFSv3, is not run",
+          NULL },
         { "openssh-client", "users: _ssh; attributes: ssh-agent", NULL },
         { "openssh-server", "defaults: sshd_config; host keys are made at first boot", NULL },
         { "passwd", "users: shadow passwords", NULL },

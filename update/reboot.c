@@ -114,6 +114,12 @@ int reboot_request(const struct update_config *c, const struct host_places *plac
         return error_prefix(err, strategies[c->reboot](c, places, version, err), "reboot");
 }
 
+int reboot_announce(const struct update_config *c, const struct host_places *places,
+                    const char *version, struct error *err)
+{
+        return c->reboot == REBOOT_MARKER ? reboot_request(c, places, version, err) : 0;
+}
+
 int reboot_steady(const struct update_config *c, const struct host_places *places,
                   struct error *err)
 {

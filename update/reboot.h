@@ -13,6 +13,9 @@
 /* -EAGAIN: not now; asked again with the next run. */
 int reboot_request(const struct update_config *c, const struct host_places *places,
                    const char *version, struct error *err) _must_check_;
+/* For an update by hand: nothing is rebooted, but who reboots machines here finds the marker. */
+int reboot_announce(const struct update_config *c, const struct host_places *places,
+                    const char *version, struct error *err) _must_check_;
 /* A machine that is up gives its place in the fleet back; once a boot. */
 int reboot_steady(const struct update_config *c, const struct host_places *places,
                   struct error *err) _must_check_;

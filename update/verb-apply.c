@@ -51,6 +51,8 @@ int verb_apply(const struct arguments *a, struct error *err)
                 r = apply(&u, true, err);
         if (r >= 0)
                 print_result(a, &u, r > 0);
+        if (r >= 0 && u.verdict != UPGRADE_CURRENT && !a->options.stage_only)
+                r = reboot_announce(&u.config, &a->options.places, u.offer.release.version, err);
         return r;
 }
 

@@ -304,6 +304,15 @@ class Update(unittest.TestCase):
         self.assertTrue((m.root / "run/reboot-required").exists())
         self.assertEqual((m.root / "run/reboot-required.pkgs").read_text(), "slipway-release-1.1\n")
 
+    def test_marker_of_an_update_by_hand(self):
+        m = self.machine
+        m.configure(site=self.site.url, reboot="marker")
+        m.update("apply", "--stage-only")
+        self.assertFalse((m.root / "run/reboot-required").exists())
+        m.update("apply")
+        self.assertEqual((m.root / "run/reboot-required.pkgs").read_text(), "slipway-release-1.1\n")
+        self.assertTrue((m.root / "run/reboot-required").exists())
+
     def test_closed_window(self):
         m = self.machine
         start = time.strftime("%H:%M", time.localtime(time.time() + 6 * 3600))
