@@ -18,6 +18,10 @@ static const struct {
                                        "c23ce4ff-44bd-4b00-b2d4-b41b3419e02a" },
         [PARTITION_ROOT] = { "root", "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
                              "b921b045-1df0-41c3-af44-4c6f280d3fae" },
+        [PARTITION_ROOT_VERITY] = { "root-verity", "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5",
+                                    "df3300ce-d69f-4c92-978c-9bfb0f38d820" },
+        [PARTITION_ROOT_VERITY_SIG] = { "root-verity-sig", "41092b05-9fc8-4523-994f-2def0408b176",
+                                        "6db69de6-29f4-4758-a7a5-962190f00ce3" },
 };
 
 const char *gpt_type(enum partition_role role, const char *architecture)

@@ -14,6 +14,8 @@ enum partition_role {
         PARTITION_USR_VERITY,
         PARTITION_USR_VERITY_SIG,
         PARTITION_ROOT,
+        PARTITION_ROOT_VERITY, /* these two: of extensions */
+        PARTITION_ROOT_VERITY_SIG,
         _PARTITION_ROLE_MAX,
 };
 

@@ -35,6 +35,7 @@ int verb_plan(int argc, char *argv[], struct error *err);
 int verb_publish(int argc, char *argv[], struct error *err);
 int verb_run(int argc, char *argv[], struct error *err);
 int verb_sign(int argc, char *argv[], struct error *err);
+int verb_sysext(int argc, char *argv[], struct error *err);
 int verb_schema(int argc, char *argv[], struct error *err);
 int verb_verify(int argc, char *argv[], struct error *err);
 

@@ -166,9 +166,13 @@ static int require_kernel(struct run *run, struct error *err)
 
 static int step_merge(struct run *run, struct error *err)
 {
-        int r = tree_merge(run->w, run->m, &run->trees, &run->lock, run->c->epoch, &run->c->merge,
-                           err);
+        const struct signer *signer = &run->signers.of[SIGNER_VERITY];
+        _cleanup_free_ char *certificate = NULL;
+        int r = signer->certificate ? signer_certificate(signer, &certificate, err) : 0;
+        const struct merge_inputs inputs = { &run->lock, run->c->epoch, certificate };
 
+        if (r >= 0)
+                r = tree_merge(run->w, run->m, &run->trees, &inputs, &run->c->merge, err);
         package_trees_done(&run->trees);
         return r < 0 ? r : require_kernel(run, err);
 }

@@ -405,8 +405,8 @@ static const struct {
         { ".tar.zst", archive_read_support_filter_zstd },
 };
 
-/* A tar reader for the one compression the member's name states. */
-static int open_tar(struct archive *ar, const char *suffix, struct archive **ret, struct error *err)
+/* A tar reader for the one compression that the suffix states; not open yet. */
+static int new_tar(const char *suffix, struct archive **ret, struct error *err)
 {
         _cleanup_archive_ struct archive *tar = archive_read_new();
         size_t i = 0;
@@ -418,8 +418,20 @@ static int open_tar(struct archive *ar, const char *suffix, struct archive **ret
         if (i == ARRAY_SIZE(filters))
                 return error_set(err, -EOPNOTSUPP, "unknown compression");
         if (archive_read_support_format_tar(tar) != ARCHIVE_OK ||
-            filters[i].enable(tar) != ARCHIVE_OK ||
-            archive_read_open2(tar, ar, NULL, read_member, NULL, NULL) != ARCHIVE_OK)
+            filters[i].enable(tar) != ARCHIVE_OK)
+                return archive_fail(tar, err);
+        *ret = TAKE_PTR(tar);
+        return 0;
+}
+
+static int open_tar(struct archive *ar, const char *suffix, struct archive **ret, struct error *err)
+{
+        _cleanup_archive_ struct archive *tar = NULL;
+        int r = new_tar(suffix, &tar, err);
+
+        if (r < 0)
+                return r;
+        if (archive_read_open2(tar, ar, NULL, read_member, NULL, NULL) != ARCHIVE_OK)
                 return archive_fail(tar, err);
         *ret = TAKE_PTR(tar);
         return 0;
@@ -537,4 +549,29 @@ int deb_read(int fd, deb_store_fn store, void *userdata, struct tree **ret, uint
         if (ret_newest)
                 *ret_newest = part.newest;
         return 0;
+}
+
+/* ---- archives without a package around them ---- */
+
+int tar_read(int fd, const char *name, deb_store_fn store, void *userdata, struct tree **ret,
+             struct error *err)
+{
+        _cleanup_archive_ struct archive *tar = NULL;
+        _cleanup_tree_ struct tree *tree = NULL;
+        struct part part = { .store = store, .userdata = userdata };
+        int r = tree_new(&tree, err);
+
+        if (r >= 0)
+                r = new_tar(strstr(name, ".tar") ?: "", &tar, err);
+        if (r < 0)
+                return r;
+        if (archive_read_open_fd(tar, fd, READ_BLOCK_SIZE) != ARCHIVE_OK)
+                return archive_fail(tar, err);
+        part.tar = tar;
+        part.tree = tree;
+        part.root = tree->root;
+        r = read_entries(&part, err);
+        if (r >= 0)
+                *ret = TAKE_PTR(tree);
+        return r;
 }

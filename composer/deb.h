@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Reads a Debian package (.deb, format 2) as a tree. deb.c is the only file that includes
- * libarchive. A package is hostile input: nothing is ever written to a path it names, because it
- * becomes nodes in memory and contents that the caller stores. */
+/* Reads a Debian package (.deb, format 2), or a tar archive, as a tree. deb.c is the only file that
+ * includes libarchive. A package is hostile input: nothing is ever written to a path it names,
+ * because it becomes nodes in memory and contents that the caller stores. */
 
 #include "tree.h"
 
@@ -22,4 +22,9 @@ typedef int (*deb_store_fn)(void *userdata, struct tree_inode *inode, deb_read_f
  * (the files of data.tar). ret_newest (may be NULL) is the newest mtime in data.tar, seconds.
  * Messages name the member and the entry: "data.tar.xz: usr/bin/x: …". */
 int deb_read(int fd, deb_store_fn store, void *userdata, struct tree **ret, uint64_t *ret_newest,
+             struct error *err) _must_check_;
+
+/* The same of a tar archive (name: *.tar, *.tar.gz, *.tar.xz or *.tar.zst), whose root is the
+ * tree's, with the same limits. */
+int tar_read(int fd, const char *name, deb_store_fn store, void *userdata, struct tree **ret,
              struct error *err) _must_check_;

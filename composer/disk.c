@@ -122,7 +122,7 @@ static int fill_table(struct fdisk_context *context, const struct layout *l, str
         return failed(err, fdisk_write_disklabel(context), "write");
 }
 
-static int write_table(const struct layout *l, const char *path, int fd, struct error *err)
+int disk_write_table(const struct layout *l, const char *path, int fd, struct error *err)
 {
         _cleanup_(context_unref_p) struct fdisk_context *context = fdisk_new_context();
         int r;
@@ -159,7 +159,7 @@ int disk_build(const struct layout *layout, const struct manifest *m,
 
         if (ftruncate(fd, (off_t)layout->disk_size) < 0)
                 return error_errno(err, "Disk image");
-        r = write_table(layout, path, fd, err);
+        r = disk_write_table(layout, path, fd, err);
         return r < 0 ? r : esp_write(esp, &boot, path, err);
 }
 

@@ -21,6 +21,11 @@ int disk_build(const struct layout *layout, const struct manifest *m,
                const struct disk_contents *contents, const char *path, int fd,
                struct error *err) _must_check_;
 
+/* The partition table alone, both copies of it, around what is in the partitions already; the file
+ * has its size. */
+int disk_write_table(const struct layout *layout, const char *path, int fd,
+                     struct error *err) _must_check_;
+
 /* Reads the partition table of a disk image: places, UUIDs, labels, attributes; roles by type, slot
  * 'A' for the first partition of a role that slots have, 'B' for the second; `used` is 0. -EINVAL
  * when it is no GPT, libfdisk finds a defect in either copy, or a type is none of ours. */

@@ -1,37 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What the image says about itself: IMAGE_ID and IMAGE_VERSION in os-release, with
- * SLIPWAY_TIMESTAMP, by which a machine knows an older release from a newer one, and the list of
- * its packages in /usr/share/slipway/packages.json. dpkg's database does not come along: nothing on
- * the host could use it. */
+ * SLIPWAY_TIMESTAMP, by which a machine knows an older release from a newer one, SYSEXT_LEVEL for
+ * system extensions, and the list of its packages in /usr/share/slipway/packages.json. dpkg's
+ * database does not come along: nothing on the host could use it. */
 
 #include "fixup.h"
 #include "json.h"
 #include "strv.h"
 #include "text.h"
 
-/* KEY=value as os-release(5) wants it: quoted when a shell would want that. */
-static void print_assignment(struct buffer *b, const char *key, const char *value)
-{
-        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                    "0123456789-._+";
-
-        if (value[strspn(value, plain)] == '\0') {
-                buffer_printf(b, "%s=%s\n", key, value);
-                return;
-        }
-        buffer_printf(b, "%s=\"", key);
-        for (; *value != '\0'; value++) {
-                if (strchr("\"\\$`", *value))
-                        buffer_puts(b, "\\");
-                buffer_append(b, value, 1);
-        }
-        buffer_puts(b, "\"\n");
-}
-
 static bool is_ours(const char *line)
 {
-        static const char *const keys[] = { "IMAGE_ID=", "IMAGE_VERSION=", "SLIPWAY_TIMESTAMP=" };
+        static const char *const keys[] = { "IMAGE_ID=", "IMAGE_VERSION=", "SLIPWAY_TIMESTAMP=",
+                                            "SYSEXT_LEVEL=" };
 
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
                 if (startswith(line, keys[i]))
@@ -53,8 +35,10 @@ static int write_os_release(struct fixup_context *c, struct error *err)
         STRV_FOREACH (line, lines)
                 if (!is_ours(*line))
                         buffer_printf(&b, "%s\n", *line);
-        print_assignment(&b, "IMAGE_ID", c->m->name);
-        print_assignment(&b, "IMAGE_VERSION", c->m->version);
+        text_assignment(&b, "IMAGE_ID", c->m->name);
+        text_assignment(&b, "IMAGE_VERSION", c->m->version);
+        if (c->m->sysext_level)
+                text_assignment(&b, "SYSEXT_LEVEL", c->m->sysext_level);
         buffer_printf(&b, "SLIPWAY_TIMESTAMP=%ju\n", (uintmax_t)c->epoch);
         return b.failed ? error_oom(err)
                         : fixup_put(c, "/usr/lib/os-release", b.data, b.size, 0644, err);

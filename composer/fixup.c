@@ -25,6 +25,7 @@ static const struct fixup fixups[] = {
         { "presets", fixup_presets },
         { "modules", fixup_modules },
         { "libraries", fixup_libraries },
+        { "extensions", fixup_extensions },
         { "release", fixup_release },
 };
 

@@ -15,6 +15,7 @@ struct fixup_context {
         const struct content_store *store;
         const struct lock *lock; /* may be NULL */
         uint64_t epoch;          /* of the build: the release's timestamp */
+        const char *certificate; /* PEM, of who signs root hashes; NULL: nobody */
         struct tree *tree;
         struct accounts accounts; /* filled by fixup_users */
         struct merge_result *result;
@@ -73,4 +74,5 @@ int fixup_state(struct fixup_context *c, struct error *err);
 int fixup_presets(struct fixup_context *c, struct error *err);
 int fixup_modules(struct fixup_context *c, struct error *err);
 int fixup_libraries(struct fixup_context *c, struct error *err);
+int fixup_extensions(struct fixup_context *c, struct error *err);
 int fixup_release(struct fixup_context *c, struct error *err);

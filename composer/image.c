@@ -250,27 +250,44 @@ static bool stays_plain(const struct tree_node *node, const void *userdata)
         return false;
 }
 
+static struct erofs_options options_of(const char *label, const struct image_settings *settings)
+{
+        return (struct erofs_options){
+                .label = label,
+                .codec = { kind_of(settings), (int)settings->level },
+                .cluster_size = (uint32_t)settings->cluster_size,
+                .keep_plain = stays_plain,
+                .userdata = settings,
+        };
+}
+
 int image_new(const struct tree *tree, const struct sha256 *root,
               const struct image_settings *settings, struct extent_cache *cache, bool keep,
               struct erofs_image **ret, struct error *err)
 {
         struct tree_node *usr = tree_child(tree->root, "usr");
-        struct erofs_options options = {
-                .label = "usr",
-                .codec = { kind_of(settings), (int)settings->level },
-                .cluster_size = (uint32_t)settings->cluster_size,
-                .keep_plain = stays_plain,
-                .userdata = settings,
-                .cache = cache,
-                .keep = keep,
-        };
+        struct erofs_options options = options_of("usr", settings);
         struct uuid uuid;
 
         if (!usr)
                 return error_set(err, -ENOENT, "the tree has no /usr");
         derive_uuid(root, "erofs", &uuid);
         options.uuid = &uuid;
+        options.cache = cache;
+        options.keep = keep;
         return erofs_image_new(usr, &options, ret, err);
+}
+
+int image_new_whole(const struct tree *tree, const struct sha256 *seed, const char *label,
+                    const struct image_settings *settings, struct erofs_image **ret,
+                    struct error *err)
+{
+        struct erofs_options options = options_of(label, settings);
+        struct uuid uuid;
+
+        derive_uuid(seed, "erofs", &uuid);
+        options.uuid = &uuid;
+        return erofs_image_new(tree->root, &options, ret, err);
 }
 
 void image_verity_uuid(const struct sha256 *root, struct uuid *ret)

@@ -46,5 +46,9 @@ int image_cache_open(int cache_fd, const struct image_settings *settings, struct
 int image_new(const struct tree *tree, const struct sha256 *root,
               const struct image_settings *settings, struct extent_cache *cache, bool keep,
               struct erofs_image **ret, struct error *err) _must_check_;
+/* The image of a whole tree that is in no repository. */
+int image_new_whole(const struct tree *tree, const struct sha256 *seed, const char *label,
+                    const struct image_settings *settings, struct erofs_image **ret,
+                    struct error *err) _must_check_;
 /* The UUID of the superblock of the image's hash tree. */
 void image_verity_uuid(const struct sha256 *root, struct uuid *ret);

@@ -180,6 +180,15 @@ static const char *layer_origin(const struct layer *layer, struct tree *tree)
         return tree_intern(tree, origin);
 }
 
+int directory_files(const char *path, const char *name, const char *origin, struct tree *tree,
+                    struct error *err)
+{
+        struct walk w = { tree, name, path, origin, 0 };
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? error_errno(err, "%s", path) : walk_directory(&w, fd, "", err);
+}
+
 /* Puts what is below parent/name, if there is such a directory, into the tree. */
 static int layer_directory(const struct layer *layer, const char *parent, const char *name,
                            struct tree *tree, struct error *err)
@@ -198,19 +207,25 @@ static int layer_directory(const struct layer *layer, const char *parent, const 
         return error_prefix(err, walk_directory(&w, fd, "", err), "layer '%s'", layer->name);
 }
 
-int layer_files(const struct layer *layer, struct tree *tree, struct error *err)
+/* Files that every image has, then those for images with a signed root hash. */
+static int layer_directories(const struct layer *layer, bool is_signed, const char *name,
+                             const char *signed_name, struct tree *tree, struct error *err)
 {
-        return layer_directory(layer, layer->path, "files", tree, err);
+        int r = layer_directory(layer, layer->path, name, tree, err);
+
+        return r < 0 || !is_signed ? r
+                                   : layer_directory(layer, layer->path, signed_name, tree, err);
+}
+
+int layer_files(const struct layer *layer, bool is_signed, struct tree *tree, struct error *err)
+{
+        return layer_directories(layer, is_signed, "files", "files.signed", tree, err);
 }
 
 int layer_initrd_files(const struct layer *layer, bool is_signed, struct tree *tree,
                        struct error *err)
 {
-        int r = layer_directory(layer, layer->path, "initrd", tree, err);
-
-        return r < 0 || !is_signed
-                       ? r
-                       : layer_directory(layer, layer->path, "initrd.signed", tree, err);
+        return layer_directories(layer, is_signed, "initrd", "initrd.signed", tree, err);
 }
 
 int layer_kernel_find(const struct layer *layer, const char *cache_path, char **ret,

@@ -18,8 +18,9 @@ const struct verb verbs[] = {
         { "publish", "Add a build to an update site", verb_publish },
         { "kernel", "Check and merge kernel configurations", verb_kernel },
         { "sign", "Finish a build with signatures made elsewhere", verb_sign },
+        { "sysext", "Build a system extension's image", verb_sysext },
         { "keygen", "Make keys that sign releases or images", verb_keygen },
-        { "schema", "Print the JSON Schema of manifests and layers", verb_schema },
+        { "schema", "Print the JSON Schema of manifests, layers, extensions", verb_schema },
         {},
 };
 

@@ -10,10 +10,10 @@
 #include "output.h"
 #include "strv.h"
 
-enum { NAME_MAX_LENGTH = 64, VERSION_MAX_LENGTH = 32 };
+enum { NAME_MAX_LENGTH = 64, VERSION_MAX_LENGTH = 32, LEVEL_MAX_LENGTH = 32 };
 
 static const char *const repository_formats[] = { "deb", NULL };
-static const char *const architectures[] = { "amd64", "arm64", NULL };
+const char *const manifest_architectures[] = { "amd64", "arm64", NULL };
 
 #define PARTITION_SIZE                                                                             \
         {                                                                                          \
@@ -32,8 +32,8 @@ static bool name_valid(const char *name, size_t limit, const char *extra)
         return true;
 }
 
-static int field_name(const struct json_document *d, json_object *value, const struct field *field,
-                      void *member, struct error *err)
+int field_name(const struct json_document *d, json_object *value, const struct field *field,
+               void *member, struct error *err)
 {
         int r = field_string(d, value, field, member, err);
 
@@ -46,8 +46,8 @@ static int field_name(const struct json_document *d, json_object *value, const s
         return 0;
 }
 
-static int field_version(const struct json_document *d, json_object *value,
-                         const struct field *field, void *member, struct error *err)
+int field_version(const struct json_document *d, json_object *value, const struct field *field,
+                  void *member, struct error *err)
 {
         int r = field_string(d, value, field, member, err);
 
@@ -61,8 +61,23 @@ static int field_version(const struct json_document *d, json_object *value,
         return 0;
 }
 
-static int field_architecture(const struct json_document *d, json_object *value,
-                              const struct field *field, void *member, struct error *err)
+/* os-release(5): "a lower-case string (mostly numeric …)". */
+int field_level(const struct json_document *d, json_object *value, const struct field *field,
+                void *member, struct error *err)
+{
+        int r = field_string(d, value, field, member, err);
+
+        if (r < 0)
+                return r;
+        if (!name_valid(*(char **)member, LEVEL_MAX_LENGTH, "._-"))
+                return json_error(d, value, err, -EINVAL,
+                                  "\"%s\" may hold up to %d of a-z, 0-9 and '._-', not \"%s\"",
+                                  field->key, LEVEL_MAX_LENGTH, *(char **)member);
+        return 0;
+}
+
+int field_architecture(const struct json_document *d, json_object *value, const struct field *field,
+                       void *member, struct error *err)
 {
         int index, r;
 
@@ -186,7 +201,9 @@ const struct record manifest_record = {
                 { "version", field_version, offsetof(struct manifest, version), FIELD_MANDATORY,
                   "Version of the image; becomes IMAGE_VERSION and the slots' labels.", NULL },
                 { "architecture", field_architecture, offsetof(struct manifest, architecture),
-                  FIELD_MANDATORY, "Architecture of the image.", architectures },
+                  FIELD_MANDATORY, "Architecture of the image.", manifest_architectures },
+                { "sysextLevel", field_level, offsetof(struct manifest, sysext_level), 0,
+                  "SYSEXT_LEVEL in os-release: the system extensions that the image takes.", NULL },
                 { "repositories", field_records, offsetof(struct manifest, repositories),
                   FIELD_MANDATORY, "Package repositories.", &repository_record },
                 { "layers", field_strings, offsetof(struct manifest, layer_names), FIELD_MANDATORY,
@@ -284,10 +301,10 @@ int manifest_load(const char *path, struct manifest *ret, struct error *err)
 
 int manifest_set_architecture(struct manifest *m, const char *architecture, struct error *err)
 {
-        for (size_t i = 0; architectures[i]; i++) {
+        for (size_t i = 0; manifest_architectures[i]; i++) {
                 char *copy;
 
-                if (!streq(architectures[i], architecture))
+                if (!streq(manifest_architectures[i], architecture))
                         continue;
                 copy = strdup(architecture);
                 if (!copy)
@@ -304,6 +321,7 @@ void manifest_done(struct manifest *m)
         free(m->name);
         free(m->version);
         free(m->architecture);
+        free(m->sysext_level);
         field_array_done((struct field_array *)&m->repositories, &repository_record);
         strv_free(m->layer_names);
         strv_free(m->outputs);

@@ -70,6 +70,7 @@ struct partitions_config { /* bytes; 0: the default of layout.c */
 
 struct manifest {
         char *name, *version, *architecture; /* "amd64", "arm64" */
+        char *sysext_level;                  /* SYSEXT_LEVEL of os-release; NULL: none */
         struct {
                 struct repository_config *items;
                 size_t count;
@@ -89,6 +90,18 @@ struct manifest {
 };
 
 extern const struct record manifest_record, layer_record;
+
+/* Decoders of what becomes part of paths, labels and os-release: char *, checked. */
+int field_name(const struct json_document *d, json_object *value, const struct field *field,
+               void *member, struct error *err);
+int field_version(const struct json_document *d, json_object *value, const struct field *field,
+                  void *member, struct error *err);
+int field_architecture(const struct json_document *d, json_object *value, const struct field *field,
+                       void *member, struct error *err);
+int field_level(const struct json_document *d, json_object *value, const struct field *field,
+                void *member, struct error *err);
+/* What "architecture" may be; ends with NULL. */
+extern const char *const manifest_architectures[];
 
 /* Loads and checks the manifest and every layer it names. Layers are looked up as
  * "<manifest's directory>/<name>/layer.json", then "<manifest's directory>/../<name>/layer.json".

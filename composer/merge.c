@@ -26,10 +26,11 @@ void merge_result_done(struct merge_result *r)
 
 static int add_layers(const struct fixup_context *c, struct error *err)
 {
+        bool is_signed = c->m->trust.root_hash != ROOT_HASH_UNSIGNED;
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
-                r = layer_files(&c->m->layers[i], c->tree, err);
+                r = layer_files(&c->m->layers[i], is_signed, c->tree, err);
         for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
                 r = layer_kernel(&c->m->layers[i], c->w->cache_path, c->tree, err);
         for (size_t i = 0; r == 0 && i < c->m->n_layers; i++)
@@ -55,7 +56,7 @@ static int merge_into(struct fixup_context *c, struct error *err)
 }
 
 int tree_merge(const struct workdir *w, const struct manifest *m,
-               const struct package_trees *packages, const struct lock *lock, uint64_t epoch,
+               const struct package_trees *packages, const struct merge_inputs *inputs,
                struct merge_result *ret, struct error *err)
 {
         _cleanup_merge_result_ struct merge_result result = {};
@@ -63,8 +64,9 @@ int tree_merge(const struct workdir *w, const struct manifest *m,
         struct fixup_context c = { .w = w,
                                    .m = m,
                                    .store = &store,
-                                   .lock = lock,
-                                   .epoch = epoch,
+                                   .lock = inputs->lock,
+                                   .epoch = inputs->epoch,
+                                   .certificate = inputs->certificate,
                                    .result = &result,
                                    .packages = packages->items,
                                    .count = packages->count };

@@ -26,12 +26,18 @@ struct merge_result {
 void merge_result_done(struct merge_result *r);
 #define _cleanup_merge_result_ _cleanup_(merge_result_done)
 
-/* lock (may be NULL) gives uid/gid allocations to keep; the image says that it is of the epoch.
- * Order: packages by name, with diversions and Replaces honoured and every other clash an error;
+/* What of a build the tree depends on besides packages, layers and manifest. */
+struct merge_inputs {
+        const struct lock *lock; /* uid/gid allocations to keep; NULL: none */
+        uint64_t epoch;          /* that the image says it is of */
+        const char *certificate; /* PEM, of who signs root hashes; NULL: nobody */
+};
+
+/* Order: packages by name, with diversions and Replaces honoured and every other clash an error;
  * layers in manifest order (a layer's file replaces a package's); removals; then the table of
  * fix-ups in fixup.c. */
 int tree_merge(const struct workdir *w, const struct manifest *m,
-               const struct package_trees *packages, const struct lock *lock, uint64_t epoch,
+               const struct package_trees *packages, const struct merge_inputs *inputs,
                struct merge_result *ret, struct error *err) _must_check_;
 
 /* glob(7) on absolute paths: `*` and `?` and `[…]` stay within one component, `**` crosses

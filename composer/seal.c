@@ -33,7 +33,11 @@ static int copy_names(const struct manifest *m, struct release *r, struct error 
         r->image = strdup(m->name);
         r->version = strdup(m->version);
         r->architecture = strdup(m->architecture);
-        return r->image && r->version && r->architecture ? 0 : error_oom(err);
+        if (!r->image || !r->version || !r->architecture)
+                return error_oom(err);
+        if (m->sysext_level && strv_extend(&r->sysext_levels, m->sysext_level) < 0)
+                return error_oom(err);
+        return 0;
 }
 
 static int modules_digest(const struct tree *tree, const struct content_store *store,

@@ -137,6 +137,17 @@ int signer_signed_data(const struct signer *s, const void *data, size_t size, ch
         return r;
 }
 
+int signer_certificate(const struct signer *s, char **ret, struct error *err)
+{
+        _cleanup_(BIO_free_all_p) BIO *out = BIO_new(BIO_s_mem());
+
+        if (!out)
+                return error_oom(err);
+        if (PEM_write_bio_X509(out, s->certificate) != 1 || BIO_write(out, "", 1) != 1)
+                return signer_error(err, -EIO, "certificate");
+        return take_bytes(out, ret, NULL, err);
+}
+
 int signer_public_key(const struct signer *s, char **ret, struct error *err)
 {
         _cleanup_(BIO_free_all_p) BIO *out = BIO_new(BIO_s_mem());

@@ -89,6 +89,8 @@ int signer_verify(const struct signer *s, const void *data, size_t size, const v
                   size_t signature_size, struct error *err) _must_check_;
 /* Whether a signature in a SignedData is of these bytes (SHA-256) and by that very certificate. */
 bool signer_signed(PKCS7 *p7, const void *data, size_t size, X509 *certificate);
+/* The certificate as PEM text; caller frees. */
+int signer_certificate(const struct signer *s, char **ret, struct error *err) _must_check_;
 /* The public key as PEM text; caller frees. */
 int signer_public_key(const struct signer *s, char **ret, struct error *err) _must_check_;
 

@@ -174,3 +174,21 @@ int text_script_lines(const char *text, char ***ret, struct error *err)
         }
         return words_take(&lines, ret, err);
 }
+
+void text_assignment(struct buffer *b, const char *key, const char *value)
+{
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                    "0123456789-._+";
+
+        if (value[strspn(value, plain)] == '\0') {
+                buffer_printf(b, "%s=%s\n", key, value);
+                return;
+        }
+        buffer_printf(b, "%s=\"", key);
+        for (; *value != '\0'; value++) {
+                if (strchr("\"\\$`", *value))
+                        buffer_puts(b, "\\");
+                buffer_append(b, value, 1);
+        }
+        buffer_puts(b, "\"\n");
+}

@@ -4,7 +4,7 @@
 /* Words and lines of the small text formats that packages bring: sysusers.d, presets, tmpfiles.d,
  * unit files, maintainer scripts. */
 
-#include "error.h"
+#include "strv.h"
 
 enum { TEXT_FILE_MAX = 4 * 1024 * 1024, TEXT_WORDS_MAX = 4096 };
 
@@ -19,3 +19,6 @@ int text_lines(const char *text, const char *comments, char ***ret, struct error
 /* A shell script's logical lines: backslash-newline joined, comments and the bodies of
  * here-documents left out. No shell is understood beyond that. */
 int text_script_lines(const char *text, char ***ret, struct error *err) _must_check_;
+
+/* Adds KEY=value as os-release(5) wants it: quoted when a shell would want that. */
+void text_assignment(struct buffer *b, const char *key, const char *value);

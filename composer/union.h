@@ -34,9 +34,14 @@ int tree_union(const struct package_tree *packages, size_t count,
                const struct diversions *diversions, const struct content_store *store,
                struct tree *tree, struct error *err) _must_check_;
 
-/* layer-files.c: puts <layer>/files/ over the tree. Everything belongs to root; directories are
- * 0755, files 0644 or, with the owner's execute bit, 0755, whatever the umask of the checkout. */
-int layer_files(const struct layer *layer, struct tree *tree, struct error *err) _must_check_;
+/* layer-files.c: puts <layer>/files/ over the tree; of images with a signed root hash also
+ * <layer>/files.signed/. Everything belongs to root; directories are 0755, files 0644 or, with the
+ * owner's execute bit, 0755, whatever the umask of the checkout. */
+int layer_files(const struct layer *layer, bool is_signed, struct tree *tree,
+                struct error *err) _must_check_;
+/* The same with any directory; messages call it `name`. The origin is interned in the tree. */
+int directory_files(const char *path, const char *name, const char *origin, struct tree *tree,
+                    struct error *err) _must_check_;
 /* The same with <layer>/initrd/, for the initrd's tree; of images with a signed root hash also with
  * <layer>/initrd.signed/. */
 int layer_initrd_files(const struct layer *layer, bool is_signed, struct tree *tree,

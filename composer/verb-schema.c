@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* slipway schema manifest|layer: the tables of manifest.c and layer.c as JSON Schema. */
+/* slipway schema manifest|layer|sysext: the tables of manifest.c, layer.c and extension.c as JSON
+ * Schema. */
 
 #include "cli.h"
+#include "extension.h"
 #include "manifest.h"
 
 static const struct {
@@ -11,6 +13,7 @@ static const struct {
 } schemas[] = {
         { "manifest", &manifest_record },
         { "layer", &layer_record },
+        { "sysext", &extension_record },
 };
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -23,7 +26,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
                         if (streq(schemas[i].name, argument))
                                 *record = schemas[i].record;
                 if (!*record)
-                        argp_error(state, "'manifest' or 'layer', not '%s'", argument);
+                        argp_error(state, "'manifest', 'layer' or 'sysext', not '%s'", argument);
                 return 0;
         case ARGP_KEY_END:
                 if (!*record)
@@ -35,7 +38,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static const struct argp argp = { NULL,
                                   parse_option,
-                                  "[manifest|layer]",
+                                  "[manifest|layer|sysext]",
                                   "Prints the JSON Schema of a file format (default: manifest).",
                                   NULL,
                                   NULL,

@@ -195,7 +195,7 @@ static void test_layer_files(void **state)
         assert_int_equal(symlink("x", path), 0);
         f.layers[0].path = directory;
         put(f.c.tree, "/usr/etc/x", "package", 0644);
-        assert_ok(layer_files(&f.layers[0], f.c.tree, &err), &err);
+        assert_ok(layer_files(&f.layers[0], false, f.c.tree, &err), &err);
         assert_text(f.c.tree, "/usr/etc/x", "layer");
         assert_link(f.c.tree, "/usr/etc/link", "x");
         assert_int_equal(tree_lookup(f.c.tree, "/usr/etc/x")->inode->mode, S_IFREG | 0644);
@@ -213,19 +213,19 @@ static void test_layer_errors(void **state)
         (void)state;
         fixture_init(&f);
         f.layers[0].path = directory;
-        assert_ok(layer_files(&f.layers[0], f.c.tree, &err), &err); /* no files/ at all */
+        assert_ok(layer_files(&f.layers[0], false, f.c.tree, &err), &err); /* no files/ at all */
         snprintf(path, sizeof(path), "%s/files/usr/x", directory);
         assert_ok(path_mkdirs(AT_FDCWD, path, 0700, &err), &err);
         strcat(path, "/pipe");
         assert_int_equal(mkfifo(path, 0600), 0);
-        assert_int_equal(layer_files(&f.layers[0], f.c.tree, &err), -EINVAL);
+        assert_int_equal(layer_files(&f.layers[0], false, f.c.tree, &err), -EINVAL);
         assert_string_equal(err.message, "layer 'one': files/usr/x/pipe: neither a file nor a "
                                          "directory nor a symlink");
         unlink(path);
         put_dir(f.c.tree, "/usr/x/y", 0755);
         snprintf(path, sizeof(path), "%s/files/usr/x", directory);
         write_text(path, "y", "", 0600);
-        assert_int_equal(layer_files(&f.layers[0], f.c.tree, &err), -EISDIR);
+        assert_int_equal(layer_files(&f.layers[0], false, f.c.tree, &err), -EISDIR);
         test_rmdir(directory);
 }
 
