@@ -12,10 +12,12 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import agentbaker
+import azure
 import machine
 import slipway
 
 DISK_LIMIT, RAM_LIMIT = 450, 220  # MiB
+NAME = "aks-proof-0"
 RAN_ONCE = "journalctl -b -o cat -u {} | grep -c '^Starting '"
 PROGRAMS = ("containerd /usr/bin/runc ctr conntrack socat ethtool iptables ip6tables iptables-save nft ebtables jq curl tar awk oras "
             "mount.nfs mount.cifs apparmor_parser systemd-sysext nsenter modprobe ip findmnt").split()
@@ -30,9 +32,10 @@ CONTAINER = "ctr -n k8s.io run --rm --apparmor-default-profile cri-containerd.ap
 CHECKS = [
     ("systemctl is-system-running --wait", r"\Arunning$"),
     ("systemctl --failed --no-legend --plain", r"\A\s*\Z"),
+    ("hostname; systemctl is-active slipway-azure", rf"\A{NAME}\nactive$"),
     # The payload: unpacked once, its commands run once, although /etc is noexec.
     (f"ls {agentbaker.TAR} 2>&1", "No such file"),
-    ("systemctl show -P ActiveState -P Result ignition-file-extract", r"\Aactive\nsuccess$"),
+    ("systemctl is-active ignition-file-extract; systemctl show -P Result ignition-file-extract", r"\Aactive\nsuccess$"),
     (RAN_ONCE.format("ignition-file-extract"), r"\A1$"),
     (RAN_ONCE.format("ignition-bootcmds"), r"\A1$"),
     ("cat /opt/azure/bootcmds", r"\Aran$"),
@@ -45,12 +48,11 @@ CHECKS = [
      "findmnt -no OPTIONS $m | grep -c 'nosuid,nodev'; done", r"^1\n1\n1$"),
     # Network plugins: the image's, and what a pod copies over them.
     ("CNI_COMMAND=VERSION /opt/cni/bin/bridge </dev/null", '"supportedVersions"'),
-    ("cp /usr/bin/true /opt/cni/bin/ptp && /opt/cni/bin/ptp && rm /opt/cni/bin/ptp && stat -c %s /opt/cni/bin/ptp /usr/lib/cni/ptp | uniq | wc -l",
-     r"\A1$"),
+    ("cp /usr/bin/true /opt/cni/bin/ptp && /opt/cni/bin/ptp && cmp /usr/bin/true /opt/cni/bin/ptp && echo over", r"\Aover$"),
     ("tar -C /usr/bin -cf - true | tar -C /opt/cni/bin -xf - && /opt/cni/bin/true && rm /opt/cni/bin/true; echo $?", r"\A0$"),
     # kubelet's unit, and what the drop-ins make of it. There is no kubelet yet.
     ("systemctl show -P Environment kubelet", ".*".join(["KUBELET"] * len(agentbaker.FLAGS))),
-    ("systemctl start kubelet; systemctl show -P ConditionResult -P ActiveState kubelet", r"\Ainactive\nno$|\Ano\ninactive$"),
+    ("systemctl start kubelet; systemctl is-active kubelet; systemctl show -P ConditionResult kubelet", r"\Ainactive\nno$"),
     *((f"command -v {program}", re.escape(program)) for program in PROGRAMS),
     # What the scripts do with them.
     ("bash /opt/azure/containers/kubelet.sh && bash /opt/azure/containers/ensure_imds_restriction.sh && iptables-save",
@@ -58,8 +60,8 @@ CHECKS = [
     ("ebtables -t nat --list", "POSTROUTING"),
     ("conntrack -L 2>&1", "flow entries"),
     ("echo '{\"a\": [1, 2]}' | jq -c .a[1]; echo a b | awk '{ print $2 }'", r"\A2\nb$"),
-    # Kernel.
-    ("sysctl -n net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables vm.overcommit_memory vm.panic_on_oom kernel.panic "
+    # Kernel; files that came late are read again, as AKS' scripts do.
+    ("systemctl restart systemd-sysctl; sysctl -n net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables vm.overcommit_memory vm.panic_on_oom kernel.panic "
      "kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes net.core.somaxconn net.ipv4.tcp_retries2",
      r"\A1\n1\n1\n0\n10\n1\n1000000\n25000000\n16384\n8$"),
     ("stat -fc %T /sys/fs/cgroup", "cgroup2fs"),
@@ -69,7 +71,7 @@ CHECKS = [
     ("ctr -n k8s.io images import --index-name localhost/hello:latest /tmp/hello.tar >/dev/null && "
      + CONTAINER.format(1, "cat /proc/self/attr/current"), r"\Acri-containerd\.apparmor\.d \(enforce\)$"),
     (CONTAINER.format(2, "mount -t tmpfs x /tmp") + " 2>&1", "denied|not permitted"),
-    ("journalctl -k -b -o cat -g 'apparmor=\"DENIED\"' | grep -vc cri-containerd", r"\A0$"),
+    ("journalctl -q -k -b -o cat -g 'apparmor=\"DENIED\"' | grep -vc cri-containerd", r"\A0$"),
 ]
 PORTS = "ss -Hltun | awk '{ print $1, $5 }' | sort -u"
 OPEN = re.compile(r"^(tcp (\*|\[::\]|0\.0\.0\.0):22|udp \S+:(68|546))$")  # ssh; the DHCP client
@@ -109,13 +111,24 @@ def check(vm, key, data):
     return problems, int(ram)
 
 
-def configuration(scratch, public, data):
-    """By fw_cfg, with a user to log in: the payload as it is, merged."""
-    config = machine.Ignition().user("core", sshAuthorizedKeys=[public], groups=["sudo"])
-    text = base64.b64encode(data.ignition(pad=True).encode())
-    print(f"customData: {len(data.files)} files, {len(text)} characters", flush=True)
-    config.config["ignition"]["config"] = {"merge": [{"source": "data:;base64," + text.decode()}]}
-    return config.write(scratch / "agentbaker.ign")
+def options(scratch, public, data):
+    """The machine on Azure: its owner's key from IMDS, the payload on the CD."""
+    text = data.ignition(pad=True)
+    print(f"customData: {len(data.files)} files, {len(base64.b64encode(text.encode()))} characters", flush=True)
+    (scratch / "custom-data.json").write_text(text)
+    description = azure.describe(scratch, name=NAME, publicKeys=[public])
+    return ["--platform", "azure", "--azure", description, "--custom-data", scratch / "custom-data.json",
+            "--record", scratch / "record.jsonl"]
+
+
+def await_report(vm, record):
+    """Seconds since power-on at which Azure was told that the machine is ready: then its owner can log in."""
+    while not (reports := azure.reports(azure.read_record(record))):
+        if not vm.pump() or vm.age() > machine.BOOT_DEADLINE:
+            raise SystemExit(f"agentbaker: nothing was reported; the console ends:\n{vm.console[-3000:]}")
+    if [state for _, state, _ in reports] != ["Ready"]:
+        raise SystemExit(f"agentbaker: Azure was told {reports}")
+    return vm.age()
 
 
 def archive(scratch):
@@ -127,24 +140,24 @@ def archive(scratch):
 
 def main():
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        disk = slipway.real_image("aks-node").artifact(".raw")
-        allocated = disk.stat().st_blocks * 512 / 2**20
+        made = slipway.real_image("aks-node")
+        allocated = made.artifact(".raw").stat().st_blocks * 512 / 2**20
         if allocated > DISK_LIMIT:
             raise SystemExit(f"agentbaker: the disk takes {allocated:.0f} MiB, more than {DISK_LIMIT}")
-        os.environ |= {"SLIPWAY_PROOF_DISK": str(disk), "SLIPWAY_PROOF_SIZE": f"{allocated:.0f}"}
+        os.environ |= {"SLIPWAY_PROOF_DISK": str(made.artifact(".vhd")), "SLIPWAY_PROOF_SIZE": f"{allocated:.0f}"}
     machine.enter_namespace()
     scratch = slipway.scratch()
     try:
         key, public = machine.ssh_key(scratch)
         data = agentbaker.node()
-        with machine.Machine(os.environ["SLIPWAY_PROOF_DISK"], configuration(scratch, public, data)) as vm:
-            vm.wait_for("login:")
+        with machine.Machine(os.environ["SLIPWAY_PROOF_DISK"], options=options(scratch, public, data)) as vm:
+            ready = await_report(vm, scratch / "record.jsonl")
             vm.copy(key, [archive(scratch)], "/tmp/")
             problems, ram = check(vm, key, data)
         if problems:
             raise SystemExit("agentbaker:\n" + "\n".join(problems))
         print(f"agentbaker: {len(CHECKS) + len(data.files)} checks held; {os.environ['SLIPWAY_PROOF_SIZE']} MiB of disk, "
-              f"{ram} MiB of memory in use, ssh alone listens")
+              f"{ram} MiB of memory in use, ssh alone listens, Ready {ready:.1f} s after power-on")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
