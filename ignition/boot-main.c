@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "azure.h"
 #include "boot.h"
 #include "console.h"
 #include "io.h"
@@ -86,15 +87,16 @@ static int forget(struct error *err)
 static int stamp(struct error *err)
 {
         _cleanup_close_ int fd = open_sysroot(err);
+        _cleanup_close_ int system = azure_is_here() ? open("/", O_PATH | O_CLOEXEC) : -1;
 
-        return fd < 0 ? fd : boot_write_stamp(fd, err);
+        return fd < 0 ? fd : boot_write_stamp(fd, system, err);
 }
 
 static int stamp_missing(struct error *err)
 {
-        _cleanup_close_ int fd = open_sysroot(err);
+        _cleanup_close_ int fd = open_sysroot(err), system = open("/", O_PATH | O_CLOEXEC);
 
-        return fd < 0 ? fd : boot_read_stamp(fd) == BOOT_PROVISIONED;
+        return fd < 0 ? fd : boot_read_stamp(fd, system) == BOOT_PROVISIONED;
 }
 
 static int root_missing(struct error *err)

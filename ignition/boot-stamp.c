@@ -20,10 +20,9 @@ enum { STAMP_MAX = 256 };
 static const char stamp[] = ".etc/provisioned";
 
 /* An id that cannot be read is no reason to provision a machine that was. */
-enum boot_state boot_read_stamp(int root_fd)
+enum boot_state boot_read_stamp(int root_fd, int system_fd)
 {
         _cleanup_free_ char *text = NULL;
-        _cleanup_close_ int system = -1;
         char id[UUID_TEXT_SIZE];
         struct error ignored;
         size_t size;
@@ -32,20 +31,18 @@ enum boot_state boot_read_stamp(int root_fd)
                 return BOOT_FIRST;
         if (file_read(root_fd, stamp, STAMP_MAX, &text, &size, &ignored) < 0 || size == 0)
                 return BOOT_PROVISIONED;
-        system = open("/", O_PATH | O_CLOEXEC);
-        if (system < 0 || azure_identity(system, id, &ignored) < 0)
+        if (azure_identity(system_fd, id, &ignored) < 0)
                 return BOOT_PROVISIONED;
         text[strcspn(text, "\n")] = '\0';
         return streq(text, id) ? BOOT_PROVISIONED : BOOT_CAPTURED;
 }
 
-int boot_write_stamp(int root_fd, struct error *err)
+int boot_write_stamp(int root_fd, int system_fd, struct error *err)
 {
-        _cleanup_close_ int system = open("/", O_PATH | O_CLOEXEC);
         char id[UUID_TEXT_SIZE + 1] = "";
 
-        if (azure_is_here()) {
-                int r = azure_identity(system, id, err);
+        if (system_fd >= 0) {
+                int r = azure_identity(system_fd, id, err);
 
                 if (r < 0)
                         return r;

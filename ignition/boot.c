@@ -139,7 +139,7 @@ static int mount_root(const char *device, const struct root_format *format, cons
 static enum boot_state look_into(const char *device, const struct root_format *format,
                                  const char *usr, const char *where, struct error *err)
 {
-        _cleanup_close_ int fd = -1;
+        _cleanup_close_ int fd = -1, system = open("/", O_PATH | O_CLOEXEC);
 
         if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
                 error_errno(err, "mount namespace");
@@ -148,7 +148,7 @@ static enum boot_state look_into(const char *device, const struct root_format *f
         if (mount_root(device, format, usr, where, err) < 0)
                 return BOOT_UNDECIDED;
         fd = open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd >= 0 ? boot_read_stamp(fd) : BOOT_FIRST;
+        return fd >= 0 ? boot_read_stamp(fd, system) : BOOT_FIRST;
 }
 
 /* The volume, when it was opened; else the partition. */

@@ -34,8 +34,9 @@ enum boot_state {
  * where only this process sees it. */
 enum boot_state boot_find_state(const char *usr, const char *where, struct error *err);
 
-/* boot-stamp.c: the stamp in an open ROOT, and what makes a machine the one it is. */
-enum boot_state boot_read_stamp(int root_fd);
-int boot_write_stamp(int root_fd, struct error *err) _must_check_;
+/* boot-stamp.c: the stamp in an open ROOT, and what makes a machine the one it is. system_fd: the
+ * running system's root; when writing, -1 where machines have no id of their own. */
+enum boot_state boot_read_stamp(int root_fd, int system_fd);
+int boot_write_stamp(int root_fd, int system_fd, struct error *err) _must_check_;
 /* Removes what a machine has for itself alone: the next start makes it anew. */
 int boot_forget_machine(int root_fd, struct error *err) _must_check_;

@@ -126,6 +126,71 @@ static void test_consoles(void **state _unused_)
         test_rmdir(path);
 }
 
+/* ---- the stamp ---- */
+
+static const char one[] = "550e8400-e29b-41d4-a716-446655440000",
+                  other[] = "11111111-2222-3333-4444-555555555555";
+
+static void be(int dir, const char *id)
+{
+        put(dir, "sys/class/dmi/id/product_uuid", id);
+        put(dir, "sys/firmware/efi/vars", "");
+}
+
+static void test_stamp(void **state _unused_)
+{
+        char *path = test_mkdir();
+        _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct error err = {};
+
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_FIRST);
+        assert_int_equal(mkdirat(dir, ".etc", 0755), 0);
+        be(dir, one);
+        assert_ok(boot_write_stamp(dir, dir, &err), &err);
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_PROVISIONED);
+        be(dir, other);
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_CAPTURED);
+        put(dir, "sys/class/dmi/id/product_uuid", "unreadable");
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_PROVISIONED);
+        assert_int_equal(boot_write_stamp(dir, dir, &err), -EINVAL);
+        be(dir, other);
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_CAPTURED); /* untouched */
+        /* Where machines have no id, and of releases before. */
+        assert_ok(boot_write_stamp(dir, -1, &err), &err);
+        assert_int_equal(boot_read_stamp(dir, dir), BOOT_PROVISIONED);
+        assert_int_equal(boot_read_stamp(dir, -1), BOOT_PROVISIONED);
+        test_rmdir(path);
+}
+
+static void test_forget(void **state _unused_)
+{
+        static const struct {
+                const char *path;
+                bool stays;
+        } files[] = {
+                { ".etc/upper/machine-id", false },
+                { ".etc/upper/hostname", false },
+                { ".etc/upper/ssh/ssh_host_ed25519_key", false },
+                { ".etc/upper/ssh/ssh_host_ed25519_key.pub", false },
+                { ".etc/upper/ssh/sshd_config", true },
+                { ".etc/upper/passwd", true },
+                { "var/lib/hyperv/.kvp_pool_1", false },
+                { "var/lib/systemd/random-seed", false },
+                { "var/lib/data", true },
+        };
+        char *path = test_mkdir();
+        _cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct error err = {};
+
+        assert_ok(boot_forget_machine(dir, &err), &err);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                put(dir, files[i].path, "x");
+        assert_ok(boot_forget_machine(dir, &err), &err);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                assert_int_equal(faccessat(dir, files[i].path, F_OK, 0) == 0, files[i].stays);
+        test_rmdir(path);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -133,6 +198,8 @@ int main(void)
                 cmocka_unit_test(test_format),
                 cmocka_unit_test(test_unfinished),
                 cmocka_unit_test(test_consoles),
+                cmocka_unit_test(test_stamp),
+                cmocka_unit_test(test_forget),
         };
 
         return test_run(tests);
