@@ -63,9 +63,9 @@ static void report_failure(struct agent *a, const char *stage, const char *reaso
                 return;
         snprintf(text, sizeof(text), "ignition: stage %s: %s", stage, reason);
         r = open_azure(a, &z, &root, &err);
-        z.deadline = 0;
-        if (r >= 0)
-                r = azure_identity(root.fd, z.id, &err);
+        z.deadline = 0; /* it may have passed */
+        if (r >= 0 && azure_identity(root.fd, z.id, &err) < 0)
+                log_line(&a->log, LOG_WARNING, "%s", err.message);
         if (r >= 0)
                 r = azure_health_report(&z,
                                         &(struct azure_health){ .reason = text,

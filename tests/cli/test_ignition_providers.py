@@ -26,7 +26,8 @@ PROGRAMS = pathlib.Path(os.environ.get("SLIPWAY_PROGRAMS", PROJECT / "build" / "
 IGNITION = PROGRAMS.resolve() / "libexec" / "ignition"
 # Under valgrind all takes its time, and the processor is valgrind's.
 WATCHED = os.environ.get("SLIPWAY_VALGRIND") == "1"
-ADDRESSES = ["169.254.169.254", "169.254.42.42", "100.100.100.200", "192.0.2.1"]
+WIRESERVER = "168.63.129.16"
+ADDRESSES = ["169.254.169.254", "169.254.42.42", "100.100.100.200", "192.0.2.1", WIRESERVER]
 COVERED = ["/run", "/var/lib", "/sys/firmware", "/sys/bus/platform/devices"]
 CONFIG = b'{"ignition":{"version":"3.4.0"},"storage":{"files":[{"path":"/etc/mock"}]}}'
 CONFIG64 = base64.b64encode(CONFIG)
@@ -77,8 +78,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         server = self.server
-        server.requests.append((self.command, self.connection.getsockname()[0], self.path, self.headers,
-                                self.client_address[1]))
+        request = (self.command, self.connection.getsockname()[0], self.path, self.headers, self.client_address[1])
+        if request[1] == WIRESERVER:  # who only asks for a configuration does not count what is told to the platform
+            server.told.append((*request[:4], self.rfile.read(int(self.headers.get("Content-Length", 0)))))
+        else:
+            server.requests.append(request)
         replies = server.replies.get(self.path, [(404, b"")])
         status, body = replies.pop(0) if len(replies) > 1 else replies[0]
         self.send_response(status)
@@ -87,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_PUT = answer
+    do_GET = do_PUT = do_POST = answer
 
 
 class Case(unittest.TestCase):
@@ -97,7 +101,7 @@ class Case(unittest.TestCase):
 
     def serve(self, server):
         server.daemon_threads = True
-        server.requests, server.replies = [], {}
+        server.requests, server.told, server.replies = [], [], {}
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         self.addCleanup(server.server_close)
@@ -260,7 +264,37 @@ class Services(Case):
         for status in (404, 410, 429, 500):
             with self.subTest(status):
                 self.prepare("azure", (status, b""))
-                self.fails("azure", f"HTTP status {status}", timeout="500ms")
+                self.fails("azure", f"HTTP status {status}; given up after", timeout="500ms")
+
+    def test_azure_refused(self):
+        """What is no matter of time is asked for once."""
+        for status in (400, 401, 403, 405):
+            with self.subTest(status):
+                self.prepare("azure", (status, b""))
+                self.fails("azure", f"user data: http://{LINK_LOCAL}{IMDS}: attempt 1: HTTP status {status}")
+                self.assertEqual(len(self.server.requests), 1)
+
+    def test_azure_lines(self):
+        self.prepare("azure", (200, base64.encodebytes(CONFIG * 1 + b" " * 300).replace(b"\n", b"\r\n")))
+        self.found("azure")
+
+    def test_azure_is_told(self):
+        """A stage that fails says so to the platform, once, with the reason; a failure of this changes nothing."""
+        self.prepare("azure", (403, b""))
+        self.server.replies["/provisioning/health"] = [(429, b""), (201, b"")]
+        self.fails("azure", "HTTP status 403")
+        self.assertEqual([request[:3] for request in self.server.told],
+                         [("GET", WIRESERVER, "/?comp=versions")] + [("POST", WIRESERVER, "/provisioning/health")] * 2)
+        report = json.loads(self.server.told[-1][4])
+        self.assertEqual((report["state"], report["details"]["subStatus"]), ("NotReady", "ProvisioningFailed"))
+        self.assertRegex(report["details"]["description"],
+                         r"^result=error\|reason=ignition: stage fetch: user data: .*HTTP status 403\|agent=")
+        self.server.told.clear()
+        self.server.replies["/provisioning/health"] = [(403, b"")]
+        done = self.run_stage("azure")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the platform was not told: health report", done.stdout)
+        self.assertEqual(len(self.server.told), 2)
 
     def test_azure_no_disc(self):
         for status in (200, 204):
@@ -481,13 +515,14 @@ class Drives(Case):
         link.unlink()
         self.nothing_is_left()
 
-    def azure_disc(self, files):
+    def azure_disc(self, files, kind="udf"):
         """The program's environment with a disc in a drive: an ext4 volume that blkid is said to call udf, and that says
         of itself that it is a drive with a disc (4)."""
         loop = str(self.drive(files, "disc").readlink())
         path = self.tmp / "bin"
         path.mkdir()
-        (path / "blkid").write_text(f"#!/bin/sh\n[ \"$*\" = '-c /dev/null -o device -t TYPE=udf' ] && echo {loop}\n")
+        (path / "blkid").write_text(f"#!/bin/sh\n[ -e {path}/hidden ] && exec rm {path}/hidden\n"
+                                    f"[ \"$*\" = '-c /dev/null -o device -t TYPE={kind}' ] && echo {loop}\n")
         (path / "blkid").chmod(0o755)
         wrapper = ["strace", "-o", "/dev/null", "-P", str(pathlib.Path(loop).resolve()), "-e",
                    "inject=ioctl:retval=4"]
@@ -503,6 +538,36 @@ class Drives(Case):
 
     def test_azure_disc_without_data(self):
         self.assertEqual(self.fetch("azurestack", **self.azure_disc({"ovf-env.xml": b"<x/>"})), [])
+
+    def test_azure_disc_of_iso9660(self):
+        self.server.replies = {IMDS: [(200, b"")]}
+        self.found("azure", **self.azure_disc({"ovf-env.xml": b"<x/>", "CustomData.bin": CONFIG}, kind="iso9660"))
+
+    def test_azure_disc_late(self):
+        disc = self.azure_disc({"ovf-env.xml": b"<x/>", "CustomData.bin": CONFIG})
+        (disc["path"] / "hidden").touch()
+        self.found("azurestack", **disc | {"timeout": "4s"})
+
+    def environment(self, custom_data="", more=""):
+        return (f"<Environment xmlns:wa='w'><wa:ProvisioningSection><LinuxProvisioningConfigurationSet>"
+                f"<CustomData>{custom_data}</CustomData></LinuxProvisioningConfigurationSet></wa:ProvisioningSection>"
+                f"<wa:PlatformSettingsSection><PlatformSettings>{more}</PlatformSettings></wa:PlatformSettingsSection>"
+                "</Environment>").encode()
+
+    def test_azure_custom_data_in_the_environment(self):
+        text = base64.encodebytes(CONFIG + b" " * 200).decode()
+        self.found("azurestack", **self.azure_disc({"ovf-env.xml": self.environment(text)}))
+
+    def test_azure_broken_environment(self):
+        for text in (b"", b"<x>", self.environment()[:-3]):
+            disc = self.azure_disc({"ovf-env.xml": text, "CustomData.bin": CONFIG})
+            self.fails("azurestack", "ovf-env.xml on ", **disc)
+            shutil.rmtree(disc["path"])
+            self.remove(pathlib.Path("/dev/disk/by-label/disc"))
+
+    def test_azure_machine_for_a_pool(self):
+        text = self.environment(more="<PreprovisionedVm>true</PreprovisionedVm><PreprovisionedVMType/>")
+        self.fails("azurestack", "made for a pool", **self.azure_disc({"ovf-env.xml": text}))
 
     def test_azure_other_disc(self):
         self.fails("azurestack", "did not appear in time", **self.azure_disc({"CustomData.bin": CONFIG}))
