@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See authorized-keys.h. Nothing below a home is reached through a symlink, and what is made belongs
- * to the user. */
+/* See authorized-keys.h. Nothing below a home is reached through a symlink, and what is made
+ * belongs to the user. */
 
 #include <fcntl.h>
 

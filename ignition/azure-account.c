@@ -151,8 +151,10 @@ int azure_set_account(struct azure *z, struct error *err)
                 return 0;
         }
         if (!i->keys)
-                log_line(z->log, LOG_WARNING, "user \"%s\" has no SSH keys, and passwords are not "
-                                              "for logging in here", i->admin);
+                log_line(z->log, LOG_WARNING,
+                         "user \"%s\" has no SSH keys, and passwords are not "
+                         "for logging in here",
+                         i->admin);
         r = start(&a, err);
         return error_prefix(err, r < 0 ? r : apply(&a, err), "user '%s'", i->admin);
 }

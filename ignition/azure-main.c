@@ -118,8 +118,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case KEY_ROOT: a->root = argument; return 0;
         case KEY_DEADLINE:
                 a->deadline_s = strtoul(argument, &end, 10);
-                if (*end || end == argument || a->deadline_s == 0 ||
-                    a->deadline_s > DEADLINE_MAX_S)
+                if (*end || end == argument || a->deadline_s == 0 || a->deadline_s > DEADLINE_MAX_S)
                         argp_error(state, "--deadline: 1 to %d seconds", DEADLINE_MAX_S);
                 return 0;
         case ARGP_KEY_ARG: argp_error(state, "no arguments, please"); return 0;

@@ -58,7 +58,8 @@ static int judge(struct azure_question *q, struct text_sink *body, bool *ret_aga
 /* Seconds only; a date would need a clock that is right. */
 static uint64_t retry_after(const char *header)
 {
-        unsigned long s = header && *header >= '0' && *header <= '9' ? strtoul(header, NULL, 10) : 0;
+        unsigned long s =
+                header && *header >= '0' && *header <= '9' ? strtoul(header, NULL, 10) : 0;
 
         return MIN(s, (unsigned long)RETRY_AFTER_MAX_S) * 1000;
 }

@@ -13,7 +13,8 @@
  *   disc        the CD with custom data
  *
  * The program `slipway-azure` runs through them once a machine; `ignition` uses imds and disc for
- * the configuration, and health when a stage fails. docs/azure-provisioning.md tells it in order. */
+ * the configuration, and health when a stage fails. docs/azure-provisioning.md tells it in order.
+ */
 
 #include "clock.h"
 #include "log.h"

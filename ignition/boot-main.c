@@ -174,7 +174,8 @@ int main(int argc, char *argv[])
                         fprintf(stderr, "<3>ignition-boot: %s\n", err.message);
                 return r < 0 ? 255 : r;
         }
-        fprintf(stderr, "Usage: ignition-boot state|forget|stamp|stamp-missing|root-missing|root-make|"
-                        "show|wait\n");
+        fprintf(stderr,
+                "Usage: ignition-boot state|forget|stamp|stamp-missing|root-missing|root-make|"
+                "show|wait\n");
         return argc == 2 && streq(argv[1], "--help") ? 0 : 2;
 }

@@ -56,12 +56,9 @@ int boot_write_stamp(int root_fd, int system_fd, struct error *err)
 static const struct {
         const char *directory, *pattern;
 } identity[] = {
-        { ".etc/upper", "machine-id" },
-        { ".etc/upper", "hostname" },
-        { ".etc/upper/ssh", "ssh_host_*" },
-        { "var/lib/dbus", "machine-id" },
-        { "var/lib/hyperv", ".kvp_pool_*" },
-        { "var/lib/systemd", "random-seed" },
+        { ".etc/upper", "machine-id" },      { ".etc/upper", "hostname" },
+        { ".etc/upper/ssh", "ssh_host_*" },  { "var/lib/dbus", "machine-id" },
+        { "var/lib/hyperv", ".kvp_pool_*" }, { "var/lib/systemd", "random-seed" },
 };
 
 static int forget_in(int root_fd, const char *directory, const char *pattern, struct error *err)

@@ -19,7 +19,7 @@ static const char blanks[] = " \t\r\n", byte_order_mark[] = "\xef\xbb\xbf";
 struct reader {
         const char *at, *end;
         size_t depth;
-        bool ended; /* the root element is behind us */
+        bool ended;                                        /* the root element is behind us */
         size_t names[XML_DEPTH_MAX], texts[XML_DEPTH_MAX]; /* where they begin */
         char path[XML_PATH_MAX];
         size_t path_size;
@@ -365,7 +365,8 @@ void xml_escape(struct buffer *b, const char *text)
                 char c;
                 const char *text;
         } escapes[] = {
-                { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&apos;" },
+                { '&', "&amp;" },  { '<', "&lt;" },    { '>', "&gt;" },
+                { '"', "&quot;" }, { '\'', "&apos;" },
         };
 
         for (; *text; text++) {

@@ -93,7 +93,7 @@ def main():
         if run(slipway.SLIPWAY, verb, "--no-such-option").returncode != 2:
             problems.append(f"slipway {verb}: an unknown option must exit with 2")
     check_manifest_reference(problems)
-    for program in ("slipway-bless", "slipway-health", "slipway-ipe", "slipway-update", "slipway-usr-signature"):
+    for program in ("slipway-azure", "slipway-bless", "slipway-health", "slipway-ipe", "slipway-update", "slipway-usr-signature"):
         check(program, (slipway.LIBEXEC / program,), MAN / f"{program}.8.md", problems)
     print("\n".join(problems) or f"{len(verbs)} verbs, no offence")
     sys.exit(1 if problems else 0)

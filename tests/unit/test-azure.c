@@ -66,9 +66,9 @@ static const struct {
         const char *prefix;
         int (*parse)(const char *text, size_t size, struct error *err);
 } readers[] = {
-        { "goal-state", parse_goal_state },   { "versions", parse_versions },
-        { "ovf-env", parse_environment },     { "shared-config", parse_versions },
-        { "instance", parse_instance },       { "lease", parse_lease },
+        { "goal-state", parse_goal_state }, { "versions", parse_versions },
+        { "ovf-env", parse_environment },   { "shared-config", parse_versions },
+        { "instance", parse_instance },     { "lease", parse_lease },
 };
 
 static void corpus(void **state _unused_)
@@ -225,9 +225,8 @@ static void escaping(void **state _unused_)
                 buffer_puts(&b, "<a>");
                 xml_escape(&b, cases[i].text);
                 buffer_puts(&b, "</a>");
-                assert_int_equal(xml_for_elements(b.data, b.size, compare, (void *)cases[i].read,
-                                                  &err),
-                                 0);
+                assert_int_equal(
+                        xml_for_elements(b.data, b.size, compare, (void *)cases[i].read, &err), 0);
         }
 }
 

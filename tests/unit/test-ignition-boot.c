@@ -194,12 +194,9 @@ static void test_forget(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_find_root),
-                cmocka_unit_test(test_format),
-                cmocka_unit_test(test_unfinished),
-                cmocka_unit_test(test_consoles),
-                cmocka_unit_test(test_stamp),
-                cmocka_unit_test(test_forget),
+                cmocka_unit_test(test_find_root),  cmocka_unit_test(test_format),
+                cmocka_unit_test(test_unfinished), cmocka_unit_test(test_consoles),
+                cmocka_unit_test(test_stamp),      cmocka_unit_test(test_forget),
         };
 
         return test_run(tests);
