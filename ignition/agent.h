@@ -16,7 +16,7 @@ struct options {
         const char *platform; /* NULL: detect */
         const char *stage, *root, *config_cache, *state_file, *neednet;
         uint64_t fetch_timeout_ms;
-        uint64_t deadline_ms; /* for the whole of fetch; 0: none */
+        uint64_t deadline_ms; /* for all that a stage fetches; 0: the platform's */
         bool log_to_stdout, experimental, ignore_unsupported, offline, json, version, help;
 };
 
@@ -61,6 +61,7 @@ enum { PROVIDER_NONE = -ENODATA, PROVIDER_NEEDS_NETWORK = -ENETDOWN };
 
 struct provider {
         const char *name;
+        uint64_t deadline_ms; /* unless --deadline is given: somebody stops waiting; 0: nobody */
         int (*fetch)(struct agent *a, struct config_text *ret, struct error *err);
         /* Takes the configuration away from where it was found (ignition-rmcfg); NULL: cannot. */
         int (*remove)(struct agent *a, struct error *err);

@@ -41,7 +41,7 @@ static const struct option {
         { PROGRAM_MAIN, "config-cache", OPTION_TEXT, offsetof(struct options, config_cache),
           "where to cache the config (default \"/run/ignition.json\")" },
         { PROGRAM_MAIN, "deadline", OPTION_DURATION, offsetof(struct options, deadline_ms),
-          "duration after which fetch fails whatever it waits for (default none)" },
+          "duration after which fetching fails whatever it waits for (default none, 10m0s on azure)" },
         { PROGRAM_MAIN | PROGRAM_APPLY, "experimental", OPTION_FLAG,
           offsetof(struct options, experimental),
           "accept configs of version " CONFIG_NEWEST_VERSION },
@@ -253,8 +253,12 @@ static const struct stage *find_stage(const char *name)
 
 static int run_stage(struct agent *a, const struct stage *stage, struct error *err)
 {
+        const struct provider *provider = provider_find(a->options.platform);
         int r = 0;
 
+        if (a->options.deadline_ms == 0)
+                a->options.deadline_ms = provider->deadline_ms;
+        a->deadline = clock_deadline(a->options.deadline_ms);
         if (!stage->acquires && !stage->undoes && state_is_wiped(&a->state))
                 return error_set(err, -ENODATA,
                                  "this machine is provisioned, and the secrets of its config are "

@@ -10,7 +10,8 @@
 #include "azure.h"
 #include "provider.h"
 
-enum { FAILURE_MS = 60000, FAILURE_ATTEMPTS = 5 };
+/* The platform gives a machine twenty minutes. */
+enum { STAGE_MS = 600000, FAILURE_MS = 60000, FAILURE_ATTEMPTS = 5 };
 
 static int open_azure(struct agent *a, struct azure *z, struct root *root, struct error *err)
 {
@@ -76,7 +77,9 @@ static void report_failure(struct agent *a, const char *stage, const char *reaso
                 log_line(&a->log, LOG_WARNING, "the platform was not told: %s", err.message);
 }
 
-const struct provider provider_azure = { .name = "azure",
-                                         .fetch = fetch_azure,
-                                         .failed = report_failure };
-const struct provider provider_azurestack = { .name = "azurestack", .fetch = azure_disc_fetch };
+const struct provider provider_azure = {
+        .name = "azure", .deadline_ms = STAGE_MS, .fetch = fetch_azure, .failed = report_failure
+};
+const struct provider provider_azurestack = { .name = "azurestack",
+                                              .deadline_ms = STAGE_MS,
+                                              .fetch = azure_disc_fetch };

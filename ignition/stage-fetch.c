@@ -2,8 +2,7 @@
 
 /* fetch-offline and fetch: find the configuration and put it into the cache. Offline, a
  * configuration that needs the network (or names something there) leaves the neednet file, by which
- * the boot units bring the network up. fetch has it, and has to be done by --deadline when that is
- * given. */
+ * the boot units bring the network up. fetch has it. */
 
 #include <fcntl.h>
 
@@ -40,7 +39,6 @@ static int run_online(struct agent *a, struct error *err)
         bool need_network = false;
         int r;
 
-        a->deadline = clock_deadline(a->options.deadline_ms);
         r = agent_acquire(a, &need_network, err);
         if (r >= 0 && need_network) /* no provider says so when it may use the network */
                 return error_set(err, -ENETDOWN, "the configuration cannot be reached");
