@@ -16,7 +16,7 @@ PROTOCOL = "2012-11-30"
 PROTOCOLS = ("2015-04-05", PROTOCOL, "2012-09-15", "2012-05-15", "2011-12-31")
 DESCRIPTION_MAX = 512
 XML = "text/xml; charset=utf-8"
-HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
+HEAD = '\ufeff<?xml version="1.0" encoding="utf-8"?>\n'
 SUBSTATES = ("Provisioning", "ProvisioningFailed")
 # What a goal state refers to; certificates only where there are any, and the box has none.
 CONFIGS = ("hostingEnvironmentConfig", "sharedConfig", "extensionsConfig", "fullConfig")
