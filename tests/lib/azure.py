@@ -15,6 +15,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import machine
+
 BOX = pathlib.Path(__file__).resolve().parents[1] / "azure"
 HEALTH = "/machine/?comp=health", "/machine?comp=health", "/provisioning/health"
 
@@ -88,3 +90,23 @@ class Box(Recorded):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
         self.process.stdout.close()
+
+
+class Machine(machine.Machine, Recorded):
+    """`slipway run --platform azure`: a virtual machine, and the box beside it."""
+
+    def __init__(self, disk, directory, *, user_data=None, custom_data=None, snapshot=False, options=(), qemu=(), **description):
+        self.record = pathlib.Path(directory) / "record.jsonl"
+        self.record.unlink(missing_ok=True)
+        argv = ["--platform", "azure", "--record", self.record, "--azure", describe(directory, **description)]
+        if custom_data:
+            argv += ["--custom-data", custom_data]
+        super().__init__(disk, user_data, snapshot, options=[*argv, *options, *(["--", *qemu] if qemu else [])])
+
+    def wait_report(self, deadline=machine.BOOT_DEADLINE):
+        """The first health report that was taken; and the machine's age then."""
+        while not self.reports():
+            if not self.pump() or self.age() > deadline:
+                raise SystemExit(f"no report within {self.age():.0f} s; the console ends:\n{self.console[-3000:]}\n"
+                                 f"asked: {[(short(line), line.get('status')) for line in self.lines()]}")
+        return self.reports()[0], self.age()

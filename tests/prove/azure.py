@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""a VHD becomes a machine on Azure: reported Ready in order and once, custom data at its limit, captured images, data disks"""
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import azure
+import machine
+import slipway
+
+CUSTOM_DATA = 65535  # bytes; 87,380 characters of base64, which is what Azure takes
+CPU_MAX_S = 1.5
+VM, OTHER_VM = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+PAYLOAD, FILLER = "/var/lib/proof/payload", "/var/lib/proof/filler"
+NVME = "MSFT NVMe Accelerator v1.0"
+# The service manager's word for how much a unit has used (SD_MESSAGE_UNIT_RESOURCES); it says it when it says all.
+RESOURCES = "ae8f7b866b0347b9af31fe1c80b127c0"
+DEBUG = ["-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.log_level=debug"]
+
+
+def image():
+    """The node's image where there is one, else the container host with Azure's layer."""
+    place = slipway.reachable_copy(slipway.work_dir() / "place")
+    node = place / "layers/images/aks-node.json"
+    if node.exists():
+        return slipway.real_image("aks-node").artifact(".vhd")
+    manifest = json.loads(slipway.IMAGE.read_text())
+    manifest |= {"name": "azure", "layers": [*manifest["layers"], "azure"], "outputs": ["vhd"]}
+    (place / "layers/images/azure.json").write_text(json.dumps(manifest))
+    return slipway.build(place, slipway.work_dir() / "image-azure", slipway.work_dir() / "cache",
+                         manifest="azure").artifact(".vhd")
+
+
+# ---- configurations ----
+
+def configuration(public):
+    """A user of the configuration's own, who may ask for everything."""
+    c = machine.Ignition().user("core", sshAuthorizedKeys=[public])
+    return c.file("/etc/sudoers.d/proof", "core ALL=(ALL) NOPASSWD: ALL\n", mode=0o440)
+
+
+def at_the_limit(scratch, public):
+    """Custom data of as many bytes as there may be: as AgentBaker's, most of it is one compressed file. The file's digest
+    comes with it."""
+    content = random.Random(7).randbytes(40000)
+    c = configuration(public)
+    c.config["storage"]["files"].append({
+        "path": PAYLOAD, "mode": 0o600, "contents": {
+            "compression": "gzip", "source": "data:;base64," + base64.b64encode(gzip.compress(content, mtime=0)).decode()}})
+    filler = {"path": FILLER, "contents": {"source": "data:,"}}
+    c.config["storage"]["files"].append(filler)
+    left = CUSTOM_DATA - len(json.dumps(c.config))
+    filler["contents"]["source"] += "x" * left
+    path = scratch / "custom.ign"
+    path.write_text(json.dumps(c.config))
+    if path.stat().st_size != CUSTOM_DATA or len(base64.b64encode(path.read_bytes())) != 87380:
+        raise SystemExit("azure: the custom data is not at its limit")
+    return path, hashlib.sha256(content).hexdigest(), left
+
+
+# ---- what must hold ----
+
+class Checks:
+    def __init__(self, vm, key):
+        self.vm, self.key, self.count = vm, key, 0
+
+    def says(self, command, pattern, user="core"):
+        output = self.vm.ssh(self.key, command, user=user, check=False)
+        return self.holds(re.search(pattern, output, re.S | re.M), f"{command!r} must print {pattern!r}, not {output!r}") and output
+
+    def holds(self, condition, otherwise):
+        if not condition:
+            raise SystemExit(f"azure: {otherwise}")
+        self.count += 1
+        return True
+
+
+def check_order(c, vm):
+    """What was asked, in order: the configuration first, the report last, each question answered once."""
+    met = [azure.short(line) for line in vm.lines("imds", "wire") if "fault" not in line]
+    wanted = ["userData", "/metadata/instance?", "versions", "goalstate", "health"]
+    c.holds(len(met) == len(wanted) and all(m.startswith(w) for m, w in zip(met, wanted)), f"asked {met}, not {wanted}")
+    c.holds(vm.reports() == [("xml", "Ready", None)], f"reported {vm.reports()}")
+    c.holds(not vm.complaints(), f"asked what Azure would refuse: {vm.complaints()}")
+    c.holds([line["what"] for line in vm.lines("dhcp")][:2] == ["discover", "request"], "DHCP in another order")
+    other = [line["what"] for line in vm.lines("other")]
+    c.holds(not other, f"packets for Azure's addresses that are nobody's: {other}")
+
+
+def check_machine(c, name, public, vm_id):
+    c.says("hostname", rf"\A{name}\s*\Z")
+    c.says("systemctl is-active slipway-azure", r"\Aactive\s*\Z")
+    c.says("systemctl --failed --no-legend --plain", r"\A\Z")
+    c.says("id", r"\(azureuser\).*sudo", user="azureuser")
+    c.says("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$")
+    c.says("sudo cat /sys/class/dmi/id/product_uuid", vm_id)
+    c.says("sudo ls /var/lib/slipway/azure", rf"^{vm_id}.provisioned$")
+    c.says("sudo grep -c 'result=success' /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z")
+
+
+def check_disks(c):
+    """Azure's NVMe controllers are known by their model, which no emulated one has: the attribute alone is put over it."""
+    c.says("ls /dev/disk/azure 2>&1", "No such file")
+    c.vm.ssh(c.key, f"printf '%s' '{NVME}' | sudo tee /run/model && sudo mount --bind /run/model /sys/class/nvme/nvme0/model && "
+                    "sudo udevadm trigger -c add -s block && sudo udevadm settle")
+    for lun, size in ((0, 64), (3, 96)):
+        c.says(f"lsblk -bdno SIZE /dev/disk/azure/data/by-lun/{lun}", rf"\A\s*{size << 20}\s*\Z")
+        c.says(f"cat /sys/class/block/$(basename $(readlink -f /dev/disk/azure/data/by-lun/{lun}))/nsid", rf"\A{lun + 2}\s*\Z")
+        c.says(f"cat /sys/class/block/$(basename $(readlink -f /dev/disk/azure/data/by-lun/{lun}))/queue/io_timeout", "^240000$")
+    c.says("ls /dev/disk/azure/data/by-lun", r"\A0\s+3\s*\Z")
+
+
+def processor_time(c):
+    """Seconds of the provisioning's units, by name."""
+    used = {}
+    for line in c.vm.ssh(c.key, f"sudo journalctl -b -q -o json MESSAGE_ID={RESOURCES}").splitlines():
+        entry = json.loads(line)
+        if entry.get("UNIT", "").startswith("ignition-") and "CPU_USAGE_NSEC" in entry:
+            used[entry["UNIT"]] = int(entry["CPU_USAGE_NSEC"]) / 1e9
+    agent = c.says("systemctl show -P CPUUsageNSec slipway-azure", r"\A[0-9]+\s*\Z")
+    used["slipway-azure.service"] = int(agent) / 1e9
+    for unit in ("ignition-fetch.service", "ignition-files.service"):
+        c.holds(unit in used, f"nothing says how much {unit} used; only {sorted(used)}")
+    return used
+
+
+# ---- machines ----
+
+class Proof:
+    def __init__(self, disk, scratch):
+        self.scratch, self.count = scratch, 0
+        self.key, self.public = machine.ssh_key(scratch)
+        self.disk = scratch / "disk.vhd"
+        subprocess.run(["cp", "--sparse=always", disk, self.disk], check=True)
+
+    def machine(self, disk=None, **more):
+        known = {"name": "node1", "adminUsername": "azureuser", "publicKeys": [self.public], "vmId": VM}
+        return azure.Machine(disk or self.disk, self.scratch, **(known | more))
+
+    def data_disks(self):
+        """A controller with namespaces as those of Azure are counted: the first two numbers are the system's."""
+        argv = ["-device", "nvme,id=nvme,serial=azure"]
+        for number, size in ((2, 64), (5, 96)):
+            path = self.scratch / f"data{number}"
+            with open(path, "wb") as f:
+                f.truncate(size << 20)
+            argv += ["-drive", f"if=none,id=data{number},format=raw,file={path}", "-device",
+                     f"nvme-ns,drive=data{number},bus=nvme,nsid={number}"]
+        return argv
+
+    def first(self):
+        """No user data, custom data at its limit on the CD, a metadata service that is young."""
+        custom, digest, left = at_the_limit(self.scratch, self.public)
+        faults = [{"at": "imds", "status": 410, "times": 3}, {"at": "wire", "status": 429, "times": 2}]
+        with self.machine(custom_data=custom, faults=faults, qemu=[*self.data_disks(), *DEBUG]) as vm:
+            _, ready = vm.wait_report()
+            vm.wait_for("login:")
+            c = Checks(vm, self.key)
+            check_order(c, vm)
+            check_machine(c, "node1", self.public, VM)
+            c.says(f"sudo sha256sum {PAYLOAD}", digest)
+            c.says(f"sudo stat -c %s {FILLER}", rf"\A{left}\s*\Z")
+            check_disks(c)
+            used = processor_time(c)
+            vm.poweroff(self.key)
+            self.count += c.count
+        return ready, used
+
+    def again(self):
+        """The same machine: nobody is asked for anything."""
+        with self.machine(custom_data=self.scratch / "custom.ign") as vm:
+            vm.wait_for("node1 login:")
+            c = Checks(vm, self.key)
+            c.says("systemctl is-active --wait slipway-azure", "^active$")
+            c.holds(not vm.lines("imds", "wire"), f"a machine that is provisioned asked {vm.lines('imds', 'wire')}")
+            vm.poweroff(self.key)
+            self.count += c.count
+
+    def captured(self):
+        """A machine made of the first one's disk: reported for itself, with its own name."""
+        with self.machine(vmId=OTHER_VM, name="node2", disc="iso9660") as vm:
+            vm.wait_report()
+            vm.wait_for("login:")
+            c = Checks(vm, self.key)
+            check_machine(c, "node2", self.public, OTHER_VM)
+            c.holds(vm.reports() == [("xml", "Ready", None)], f"reported {vm.reports()}")
+            c.holds("userData" not in map(azure.short, vm.lines("imds")), "the configuration was asked for again")
+            c.says("sudo ls /var/lib/slipway/azure", f"{VM}.provisioned")
+            vm.poweroff(self.key)
+            self.count += c.count
+
+    def user_data(self, pristine):
+        """The configuration as user data; the report in JSON, because there is nothing else."""
+        config = configuration(self.public).write(self.scratch / "user.ign")
+        faults = [{"at": "wire /?comp=versions", "status": 404}]
+        with self.machine(pristine, snapshot=True, user_data=config, faults=faults, disc="none") as vm:
+            report, _ = vm.wait_report()
+            vm.wait_for("node1 login:")
+            c = Checks(vm, self.key)
+            c.holds(report == ("json", "Ready", None), f"reported {report}")
+            c.holds(azure.short(vm.lines("imds")[0]) == "userData", "user data was not the first question")
+            check_machine(c, "node1", self.public, VM)
+            self.count += c.count
+
+
+def main():
+    if os.environ.get("SLIPWAY_NAMESPACE") != "1":
+        os.environ["SLIPWAY_PROOF_DISK"] = str(image())
+    machine.enter_namespace()
+    scratch = slipway.scratch()
+    try:
+        pristine = os.environ["SLIPWAY_PROOF_DISK"]
+        proof = Proof(pristine, scratch)
+        ready, used = proof.first()
+        if not slipway.QUICK:
+            proof.again()
+            proof.captured()
+            proof.user_data(pristine)
+        for unit, seconds in sorted(used.items()):
+            print(f"{unit:32s} {seconds:5.2f} s of CPU")
+        total = sum(used.values())
+        if total > CPU_MAX_S:
+            raise SystemExit(f"azure: provisioning used {total:.2f} s of CPU, more than {CPU_MAX_S}")
+        print(f"azure: {proof.count} checks held; Ready {ready:.1f} s after power-on, {total:.2f} s of CPU")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
