@@ -43,46 +43,44 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return Request(self.command, self.path, self.headers.items(), self.rfile.read(min(size, BODY_MAX)))
 
     def answer(self):
+        """Written down before it is said: who has the answer finds it in the record."""
         server = self.server.web
         at = server.record.now()
         request = self.read_request()
         fault = server.script.meet(server.service.name, request.method, request.target)
-        status, complaint = self.respond(server, request, fault)
+        answer = self.decide(server, request, fault)
         server.record.add(server.service.name, request.target, at, method=request.method, headers=dict(request.headers),
-                          body=request.body.decode(errors="replace"), status=status,
+                          body=request.body.decode(errors="replace"), status=answer.status if answer else 0,
                           **({"fault": fault.name()} if fault else {}),
-                          **({"complaint": complaint} if complaint else {}))
+                          **({"complaint": answer.complaint} if answer and answer.complaint else {}))
+        if answer:
+            server.stopped.wait(fault.delay if fault else 0)
+            self.send(answer, fault)
+        else:
+            server.stopped.wait(None if fault.stall else 0)
+            self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
 
-    def respond(self, server, request, fault):
-        """(status or 0, complaint)"""
-        if not fault:
-            answer = server.service.answer(request)
-            self.send(answer)
-            return answer.status, answer.complaint
-        if fault.stall or fault.reset:
-            server.stopped.wait(None if fault.stall else 0)
-            self.close_connection = True
-            return 0, None
-        server.stopped.wait(fault.delay)
-        if fault.status or fault.body is not None:
-            answer = Answer(fault.body or "", fault.status or 200, "text/plain")
-        else:
-            request.incarnation = fault.incarnation
-            answer = server.service.answer(request)
-        self.send(answer, fault.headers, fault.cut, fault.rate)
-        return answer.status, answer.complaint
+    def decide(self, server, request, fault):
+        """The answer; None: there is none."""
+        if fault and (fault.stall or fault.reset):
+            return None
+        if fault and (fault.status or fault.body is not None):
+            return Answer(fault.body or "", fault.status or 200, "text/plain")
+        request.incarnation = fault.incarnation if fault else None
+        return server.service.answer(request)
 
-    def send(self, answer, headers=None, cut=None, rate=None):
+    def send(self, answer, fault):
         body = answer.body.encode() if isinstance(answer.body, str) else answer.body
         self.send_response(answer.status)
         if answer.type:
             self.send_header("Content-Type", answer.type)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
+        for name, value in (fault.headers if fault else {}).items():
             self.send_header(name, value)
         self.end_headers()
+        cut, rate = (fault.cut, fault.rate) if fault else (None, None)
         if self.command != "HEAD":
             self.send_body(body[:cut], rate)
         if cut is not None:

@@ -16,6 +16,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import machine
+import slipway
 
 BOX = pathlib.Path(__file__).resolve().parents[1] / "azure"
 HEALTH = "/machine/?comp=health", "/machine?comp=health", "/provisioning/health"
@@ -61,6 +62,19 @@ class Recorded:
 
     def complaints(self):
         return [f"{line['what']}: {line['complaint']}" for line in self.lines() if "complaint" in line]
+
+
+def image():
+    """The VHD of the node's image where there is one, else of the container host with Azure's layer."""
+    place = slipway.reachable_copy(slipway.work_dir() / "place")
+    node = place / "layers/images/aks-node.json"
+    if node.exists():
+        return slipway.real_image("aks-node").artifact(".vhd")
+    manifest = json.loads(slipway.IMAGE.read_text())
+    manifest |= {"name": "azure", "layers": [*manifest["layers"], "azure"], "outputs": ["vhd"]}
+    (place / "layers/images/azure.json").write_text(json.dumps(manifest))
+    return slipway.build(place, slipway.work_dir() / "image-azure", slipway.work_dir() / "cache",
+                         manifest="azure").artifact(".vhd")
 
 
 def describe(directory, **description):

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import azure
+import machine
 import servers
 import slipway
 
@@ -27,6 +29,8 @@ GOAL, HEALTH = "wire /machine/?comp=goalstate", "wire /machine/?comp=health"
 REPORT_S = 60
 # A loaded machine is slower than the programs' own clocks.
 SLACK_S = 30
+# Five minutes for user data, and a boot.
+MACHINE_S = 900
 AT_A_TIME = 16  # nearly all of a case is waiting
 
 
@@ -117,7 +121,7 @@ CASES = [
     agent("WireServer: 429 for ever", [fault(HEALTH, status=429)], 15 + REPORT_S, passes=False, told=False, says="429",
           options=("--deadline=15",)),
     agent("WireServer: nobody there", [fault("wire", listen="deaf")], 15 + REPORT_S, passes=False, told=False,
-          says="report", options=("--deadline=15",)),
+          says="WireServer", options=("--deadline=15",)),
     agent("nothing at all", [fault("imds", listen="deaf"), fault("wire", listen="deaf")], 15 + REPORT_S, passes=False,
           told=False, says="instance metadata", options=("--deadline=15",)),
 ]
@@ -187,7 +191,7 @@ def check(case, directory, done, seconds, lines):
 
 def check_agent(directory, lines):
     """The order; and once is enough."""
-    met = [azure.short(line) for line in lines if line["service"] == "wire" and "fault" not in line and line["status"] < 300]
+    met = [azure.short(line) for line in lines if line["service"] == "wire" and line["status"] in (200, 201)]
     if met[-2:] != ["goalstate", "health"] and met != ["health"]:
         yield f"WireServer was asked for {met}"
     if met.count("health") != 1:
@@ -237,7 +241,29 @@ def start(index):
     return json.loads(done.stdout)
 
 
+def machine_without_answers():
+    """A whole machine that no metadata service ever answers, and that has no CD: its console says so, and so does the report."""
+    machine.enter_namespace()
+    scratch = slipway.scratch()
+    try:
+        faults = [fault("imds", listen="deaf")]
+        with azure.Machine(os.environ["SLIPWAY_PROOF_DISK"], scratch, snapshot=True, vmId=VM, disc="none", faults=faults) as vm:
+            report, age = vm.wait_report(MACHINE_S)
+            vm.wait_for(r"Ignition failed: stage fetch[\s\S]*Reason: +user data: ", MACHINE_S)
+            if report[:2] != ("xml", "NotReady") or not re.search("stage fetch: user data", report[2]):
+                raise SystemExit(f"azure-faults: the machine reported {report}")
+            vm.stop()
+            if vm.process.returncode != 1:
+                raise SystemExit(f"azure-faults: slipway run ended with {vm.process.returncode}")
+        print(f"a machine that nobody answers: NotReady after {age:.0f} s, and its console says why")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def main():
+    if "SLIPWAY_PROOF_DISK" in os.environ:
+        machine_without_answers()
+        return
     if "SLIPWAY_FAULT_CASE" in os.environ:
         run_case(CASES[int(os.environ["SLIPWAY_FAULT_CASE"])])
         return
@@ -254,6 +280,9 @@ def main():
                 print(f"    {reason}")
             if result["log"]:
                 print("    " + result["log"].replace("\n", "\n    "))
+    if not slipway.QUICK and not sys.argv[1:]:
+        subprocess.run([sys.executable, __file__], check=True,
+                       env={**os.environ, "SLIPWAY_PROOF_DISK": str(azure.image())})
     if failed:
         raise SystemExit(f"azure-faults: {failed} of {len(order)} cases went wrong")
     print(f"azure-faults: {len(order)} faults in {time.monotonic() - started:.0f} s: "

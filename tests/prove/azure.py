@@ -28,19 +28,6 @@ RESOURCES = "ae8f7b866b0347b9af31fe1c80b127c0"
 DEBUG = ["-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.log_level=debug"]
 
 
-def image():
-    """The node's image where there is one, else the container host with Azure's layer."""
-    place = slipway.reachable_copy(slipway.work_dir() / "place")
-    node = place / "layers/images/aks-node.json"
-    if node.exists():
-        return slipway.real_image("aks-node").artifact(".vhd")
-    manifest = json.loads(slipway.IMAGE.read_text())
-    manifest |= {"name": "azure", "layers": [*manifest["layers"], "azure"], "outputs": ["vhd"]}
-    (place / "layers/images/azure.json").write_text(json.dumps(manifest))
-    return slipway.build(place, slipway.work_dir() / "image-azure", slipway.work_dir() / "cache",
-                         manifest="azure").artifact(".vhd")
-
-
 # ---- configurations ----
 
 def configuration(public):
@@ -215,7 +202,7 @@ class Proof:
 
 def main():
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        os.environ["SLIPWAY_PROOF_DISK"] = str(image())
+        os.environ["SLIPWAY_PROOF_DISK"] = str(azure.image())
     machine.enter_namespace()
     scratch = slipway.scratch()
     try:
