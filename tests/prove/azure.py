@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""a VHD becomes a machine on Azure: reported Ready in order and once, custom data at its limit, captured images, data disks"""
+"""a VHD becomes a machine on Azure, Ready in order and once; custom data at its limit, data disks, captured images"""
 
 import base64
 import gzip
@@ -72,21 +72,20 @@ class Checks:
         return True
 
 
-def check_order(c, vm):
+def check_order(c, vm, wanted, protocol):
     """What was asked, in order: the configuration first, the report last, each question answered once."""
     met = [azure.short(line) for line in vm.lines("imds", "wire") if "fault" not in line]
-    wanted = ["userData", "/metadata/instance?", "versions", "goalstate", "health"]
     c.holds(len(met) == len(wanted) and all(m.startswith(w) for m, w in zip(met, wanted)), f"asked {met}, not {wanted}")
-    c.holds(vm.reports() == [("xml", "Ready", None)], f"reported {vm.reports()}")
+    c.holds(vm.reports() == [(protocol, "Ready", None)], f"reported {vm.reports()}")
     c.holds(not vm.complaints(), f"asked what Azure would refuse: {vm.complaints()}")
     c.holds([line["what"] for line in vm.lines("dhcp")][:2] == ["discover", "request"], "DHCP in another order")
     other = [line["what"] for line in vm.lines("other")]
     c.holds(not other, f"packets for Azure's addresses that are nobody's: {other}")
 
 
-def check_machine(c, name, public, vm_id):
+def check_machine(c, name, vm_id):
     c.says("hostname", rf"\A{name}\s*\Z")
-    c.says("systemctl is-active slipway-azure", r"\Aactive\s*\Z")
+    c.says("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z")
     c.says("systemctl --failed --no-legend --plain", r"\A\Z")
     c.says("id", r"\(azureuser\).*sudo", user="azureuser")
     c.says("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$")
@@ -153,50 +152,41 @@ class Proof:
             _, ready = vm.wait_report()
             vm.wait_for("login:")
             c = Checks(vm, self.key)
-            check_order(c, vm)
-            check_machine(c, "node1", self.public, VM)
+            check_order(c, vm, ["userData", "/metadata/instance?", "versions", "goalstate", "health"], "xml")
+            check_machine(c, "node1", VM)
             c.says(f"sudo sha256sum {PAYLOAD}", digest)
             c.says(f"sudo stat -c %s {FILLER}", rf"\A{left}\s*\Z")
             check_disks(c)
-            used = processor_time(c)
+            used, machine_id = processor_time(c), vm.ssh(self.key, "cat /etc/machine-id")
             vm.poweroff(self.key)
             self.count += c.count
-        return ready, used
+        return ready, used, machine_id
 
     def again(self):
         """The same machine: nobody is asked for anything."""
         with self.machine(custom_data=self.scratch / "custom.ign") as vm:
             vm.wait_for("node1 login:")
             c = Checks(vm, self.key)
-            c.says("systemctl is-active --wait slipway-azure", "^active$")
+            c.says("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z")
             c.holds(not vm.lines("imds", "wire"), f"a machine that is provisioned asked {vm.lines('imds', 'wire')}")
             vm.poweroff(self.key)
             self.count += c.count
 
-    def captured(self):
-        """A machine made of the first one's disk: reported for itself, with its own name."""
-        with self.machine(vmId=OTHER_VM, name="node2", disc="iso9660") as vm:
-            vm.wait_report()
-            vm.wait_for("login:")
-            c = Checks(vm, self.key)
-            check_machine(c, "node2", self.public, OTHER_VM)
-            c.holds(vm.reports() == [("xml", "Ready", None)], f"reported {vm.reports()}")
-            c.holds("userData" not in map(azure.short, vm.lines("imds")), "the configuration was asked for again")
-            c.says("sudo ls /var/lib/slipway/azure", f"{VM}.provisioned")
-            vm.poweroff(self.key)
-            self.count += c.count
-
-    def user_data(self, pristine):
-        """The configuration as user data; the report in JSON, because there is nothing else."""
-        config = configuration(self.public).write(self.scratch / "user.ign")
+    def captured(self, machine_id):
+        """A machine made of the first one's disk is another one, from the beginning: this time with user data, a disc of the
+        other kind, and a WireServer that only knows the report in JSON."""
+        config = configuration(self.public).file("/etc/second", "life").write(self.scratch / "user.ign")
         faults = [{"at": "wire /?comp=versions", "status": 404}]
-        with self.machine(pristine, snapshot=True, user_data=config, faults=faults, disc="none") as vm:
-            report, _ = vm.wait_report()
-            vm.wait_for("node1 login:")
+        with self.machine(vmId=OTHER_VM, name="node2", disc="iso9660", user_data=config, faults=faults) as vm:
+            vm.wait_report()
+            vm.wait_for("node2 login:")
             c = Checks(vm, self.key)
-            c.holds(report == ("json", "Ready", None), f"reported {report}")
-            c.holds(azure.short(vm.lines("imds")[0]) == "userData", "user data was not the first question")
-            check_machine(c, "node1", self.public, VM)
+            check_order(c, vm, ["userData", "/metadata/instance?", "health"], "json")
+            check_machine(c, "node2", OTHER_VM)
+            c.says("cat /etc/second", r"\Alife\s*\Z")
+            c.says("sudo ls /var/lib/slipway/azure", f"{VM}.provisioned")
+            c.holds(vm.ssh(self.key, "cat /etc/machine-id") != machine_id, "the captured machine's id lives on")
+            vm.poweroff(self.key)
             self.count += c.count
 
 
@@ -206,13 +196,11 @@ def main():
     machine.enter_namespace()
     scratch = slipway.scratch()
     try:
-        pristine = os.environ["SLIPWAY_PROOF_DISK"]
-        proof = Proof(pristine, scratch)
-        ready, used = proof.first()
+        proof = Proof(os.environ["SLIPWAY_PROOF_DISK"], scratch)
+        ready, used, machine_id = proof.first()
         if not slipway.QUICK:
             proof.again()
-            proof.captured()
-            proof.user_data(pristine)
+            proof.captured(machine_id)
         for unit, seconds in sorted(used.items()):
             print(f"{unit:32s} {seconds:5.2f} s of CPU")
         total = sum(used.values())
