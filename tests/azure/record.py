@@ -33,9 +33,3 @@ class Record:
             if self.file:
                 self.file.write(json.dumps(line) + "\n")
                 self.file.flush()
-
-
-def read(path):
-    """The lines of a file, without one that is still being written."""
-    with open(path, encoding="utf-8") as f:
-        return [json.loads(line) for line in f if line.endswith("\n")]
