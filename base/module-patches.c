@@ -205,34 +205,3 @@ char *module_patches_name(const struct sha256 *old_set, const struct sha256 *new
                  sha256_hex(new_set, new));
         return ret;
 }
-
-/* ---- the seal ---- */
-
-int module_patches_seal_parse(const void *data, size_t size, struct module_patches_seal *ret,
-                              struct error *err)
-{
-        struct module_patches_seal s = {};
-        uint64_t number;
-
-        if (size < sizeof(number) + ED25519_SIGNATURE_SIZE || size > MODULE_PATCHES_SEAL_MAX ||
-            (size - sizeof(number)) % ED25519_SIGNATURE_SIZE != 0)
-                return bad(err, "their signature has another size");
-        memcpy(&number, data, sizeof(number));
-        s.size = le64toh(number);
-        if (s.size < sizeof(struct header) || s.size > MODULE_PATCHES_SIZE_MAX)
-                return bad(err, "size out of range");
-        s.count = (size - sizeof(number)) / ED25519_SIGNATURE_SIZE;
-        memcpy(s.signatures, (const uint8_t *)data + sizeof(number), size - sizeof(number));
-        *ret = s;
-        return 0;
-}
-
-size_t module_patches_seal_write(const struct module_patches_seal *s,
-                                 uint8_t ret[MODULE_PATCHES_SEAL_MAX])
-{
-        uint64_t number = htole64(s->size);
-
-        memcpy(ret, &number, sizeof(number));
-        memcpy(ret + sizeof(number), s->signatures, s->count * ED25519_SIGNATURE_SIZE);
-        return sizeof(number) + s->count * ED25519_SIGNATURE_SIZE;
-}

@@ -6,10 +6,9 @@
  * of what is unpacked. docs/formats.md has the layout.
  *
  * Nothing here is trusted for more than saving bytes: what comes out is believed when its blocks
- * are those that the release's hash tree wants. The file is signed nevertheless, and checked before
- * anything looks into it: it goes through decompressors. */
+ * are those that the release's hash tree wants. The file is signed nevertheless (file-seal.h), and
+ * checked before anything looks into it: it goes through decompressors. */
 
-#include "ed25519.h"
 #include "module-set.h"
 #include "xz.h"
 
@@ -47,25 +46,3 @@ void module_patches_done(struct module_patches *p);
 /* "<old set>-<new set>.patches" in hex digits; returns ret. */
 enum { MODULE_PATCHES_NAME_SIZE = 2 * SHA256_HEX_SIZE + 8 };
 char *module_patches_name(const struct sha256 *old_set, const struct sha256 *new_set, char *ret);
-
-/* The file beside it, ".sig" behind its name: how long it is, so that a reader can say whether it
- * is worth fetching (little-endian, 8 bytes), and signatures of its bytes by one key or more. */
-#define MODULE_PATCHES_SEAL_SUFFIX ".sig"
-
-enum {
-        MODULE_PATCHES_SIGNATURES_MAX = 8,
-        MODULE_PATCHES_SEAL_MAX = 8 + MODULE_PATCHES_SIGNATURES_MAX * ED25519_SIGNATURE_SIZE,
-};
-
-struct module_patches_seal {
-        uint64_t size;
-        struct ed25519_signature signatures[MODULE_PATCHES_SIGNATURES_MAX];
-        size_t count;
-};
-
-/* Sizes are checked, signatures are not. */
-int module_patches_seal_parse(const void *data, size_t size, struct module_patches_seal *ret,
-                              struct error *err) _must_check_;
-/* Writes into ret and returns how many bytes. */
-size_t module_patches_seal_write(const struct module_patches_seal *s,
-                                 uint8_t ret[MODULE_PATCHES_SEAL_MAX]);

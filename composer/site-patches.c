@@ -3,24 +3,17 @@
 /* See site-patches.h. The signature is written last, so a file that has one is complete; and what
  * one of our keys signed is not made again, as it takes a minute or two of a processor. */
 
-#include <assert.h>
 #include <fcntl.h>
 
 #include "io.h"
 #include "module-diff.h"
 #include "site-patches.h"
+#include "site-seal.h"
 #include "strv.h"
 
 #define PATCHES_NAME "patches"
 
-enum { SEAL_NAME_SIZE = MODULE_PATCHES_NAME_SIZE + sizeof(MODULE_PATCHES_SEAL_SUFFIX) - 1 };
-static_assert((int)SITE_KEYS_MAX <= (int)MODULE_PATCHES_SIGNATURES_MAX,
-              "room for each key's signature");
-
-static void seal_name(const char *name, char ret[SEAL_NAME_SIZE])
-{
-        snprintf(ret, SEAL_NAME_SIZE, "%s" MODULE_PATCHES_SEAL_SUFFIX, name);
-}
+enum { SEAL_NAME_SIZE = MODULE_PATCHES_NAME_SIZE + sizeof(FILE_SEAL_SUFFIX) - 1 };
 
 /* ---- one file ---- */
 
@@ -65,66 +58,22 @@ static int make(const struct site_patches *p, const struct sha256 *before, char 
 
 /* ---- signatures ---- */
 
-static bool is_signed(const struct site_keys *keys, const struct module_patches_seal *seal,
-                      const void *data, size_t size)
-{
-        for (size_t i = 0; i < keys->count; i++)
-                for (size_t k = 0; k < seal->count; k++) {
-                        struct ed25519_public public;
-
-                        ed25519_public_of(&keys->items[i], &public);
-                        if (ed25519_verify(&public, data, size, &seal->signatures[k]) == 0)
-                                return true;
-                }
-        return false;
-}
-
 /* Reads a file that one of our keys signed; false: there is none, or it is somebody else's. */
 static bool load_signed(const struct site_keys *keys, int dir_fd, const char *name, char **ret,
                         size_t *ret_size)
 {
-        _cleanup_free_ char *data = NULL, *bytes = NULL;
-        struct module_patches_seal seal;
-        char beside[SEAL_NAME_SIZE];
+        _cleanup_free_ char *data = NULL;
+        struct file_seal seal;
         struct error ignored;
-        size_t size, n;
+        size_t size;
 
-        seal_name(name, beside);
-        if (file_read(dir_fd, beside, MODULE_PATCHES_SEAL_MAX, &bytes, &n, &ignored) < 0 ||
-            module_patches_seal_parse(bytes, n, &seal, &ignored) < 0 ||
+        if (site_seal_load(dir_fd, name, MODULE_PATCHES_SIZE_MAX, &seal, &ignored) < 0 ||
             file_read(dir_fd, name, MODULE_PATCHES_SIZE_MAX, &data, &size, &ignored) < 0 ||
-            size != seal.size || !is_signed(keys, &seal, data, size))
+            size != seal.size || !site_seal_holds(keys, &seal, data, size))
                 return false;
         *ret = TAKE_PTR(data);
         *ret_size = size;
         return true;
-}
-
-/* Every key's signature, unless they are there: ed25519 makes the same one each time. */
-static int sign(const struct site_keys *keys, int dir_fd, const char *name, const void *data,
-                size_t size, bool *ret_changed, struct error *err)
-{
-        struct module_patches_seal seal = { .size = size };
-        uint8_t bytes[MODULE_PATCHES_SEAL_MAX];
-        _cleanup_free_ char *there = NULL;
-        char beside[SEAL_NAME_SIZE];
-        struct error ignored;
-        size_t n, there_size;
-        int r = 0;
-
-        for (; r >= 0 && seal.count < keys->count; seal.count++)
-                r = ed25519_sign(&keys->items[seal.count], data, size, &seal.signatures[seal.count],
-                                 err);
-        if (r < 0)
-                return r;
-        n = module_patches_seal_write(&seal, bytes);
-        seal_name(name, beside);
-        if (file_read(dir_fd, beside, MODULE_PATCHES_SEAL_MAX, &there, &there_size, &ignored) >=
-                    0 &&
-            there_size == n && memcmp(there, bytes, n) == 0)
-                return 0;
-        *ret_changed = true;
-        return file_write(dir_fd, beside, bytes, n, 0644, err);
 }
 
 /* ---- the releases before ---- */
@@ -181,7 +130,7 @@ static int add_from(const struct site_patches *p, int site_fd, int *dir_fd,
                         p->progress(p->userdata, before.kernel, p->release->kernel);
                 r = make_into(p, commit, site_fd, dir_fd, name, &data, &size, err);
         }
-        return r <= 0 ? r : sign(p->keys, *dir_fd, name, data, size, ret_changed, err);
+        return r <= 0 ? r : site_seal_save(p->keys, *dir_fd, name, data, size, ret_changed, err);
 }
 
 static int open_directory(int site_fd)
@@ -227,8 +176,8 @@ static bool parse_name(const char *name, struct sha256 *ret)
         if (hex_decode(hex, ret->bytes, SHA256_SIZE) < 0)
                 return false;
         module_patches_name(&old, ret, again);
-        return startswith(name, again) && (streq(name + strlen(again), "") ||
-                                           streq(name + strlen(again), MODULE_PATCHES_SEAL_SUFFIX));
+        return startswith(name, again) &&
+               (streq(name + strlen(again), "") || streq(name + strlen(again), FILE_SEAL_SUFFIX));
 }
 
 static bool is_listed(const struct sha256 *sets, size_t count, const struct sha256 *set)
@@ -259,7 +208,7 @@ int site_patches_prune(int site_fd, const struct sha256 *new_sets, size_t count,
                         continue;
                 if (unlinkat(fd, entry->d_name, 0) < 0 && errno != ENOENT)
                         return error_errno(err, PATCHES_NAME "/%s", entry->d_name);
-                *ret += !endswith(entry->d_name, MODULE_PATCHES_SEAL_SUFFIX);
+                *ret += !endswith(entry->d_name, FILE_SEAL_SUFFIX);
         }
         return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 
+#include "file-seal.h"
 #include "interrupt.h"
 #include "patched-modules.h"
 #include "request.h"
@@ -29,16 +30,16 @@ static void patch_file_done(struct patch_file *f)
         free(f->data);
 }
 
-static int fetch_seal(const struct stage *s, const char *name, struct module_patches_seal *ret,
+static int fetch_seal(const struct stage *s, const char *name, struct file_seal *ret,
                       size_t *ret_size, struct error *err)
 {
-        _cleanup_free_ char *file = string_format("%s" MODULE_PATCHES_SEAL_SUFFIX, name);
+        _cleanup_free_ char *file = string_format("%s" FILE_SEAL_SUFFIX, name);
         _cleanup_free_ char *url = file ? stage_url(s, PATCHES_DIRECTORY, file) : NULL;
-        struct request request = { .url = url, .limit = MODULE_PATCHES_SEAL_MAX };
+        struct request request = { .url = url, .limit = FILE_SEAL_MAX };
         _cleanup_free_ char *bytes = NULL;
         int r = url ? request_run(&request, &bytes, ret_size, err) : error_oom(err);
 
-        return r < 0 ? r : module_patches_seal_parse(bytes, *ret_size, ret, err);
+        return r < 0 ? r : file_seal_parse(bytes, *ret_size, MODULE_PATCHES_SIZE_MAX, ret, err);
 }
 
 static int take_bytes(void *userdata, size_t range _unused_, uint64_t offset, const void *data,
@@ -69,7 +70,7 @@ static int fetch_patches(struct stage_object *o, const char *name, struct patch_
                          struct error *err)
 {
         struct stage_count *c = stage_object_count(o);
-        struct module_patches_seal seal;
+        struct file_seal seal;
         size_t seal_size;
         int r = fetch_seal(o->stage, name, &seal, &seal_size, err);
 

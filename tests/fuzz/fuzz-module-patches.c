@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "delta.h"
+#include "file-seal.h"
 #include "module-patches.h"
 
 enum { OLD_SIZE = 4096, NEW_SIZE_MAX = 65536 };
@@ -29,16 +30,16 @@ static void apply(const struct module_patch *p)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_module_patches_ struct module_patches p = {};
-        struct module_patches_seal seal;
+        struct file_seal seal;
         _cleanup_free_ char *again = NULL;
         struct error err = {};
         size_t n;
         int r;
 
-        if (module_patches_seal_parse(data, size, &seal, &err) >= 0) {
-                uint8_t bytes[MODULE_PATCHES_SEAL_MAX];
+        if (file_seal_parse(data, size, MODULE_PATCHES_SIZE_MAX, &seal, &err) >= 0) {
+                uint8_t bytes[FILE_SEAL_MAX];
 
-                assert(module_patches_seal_write(&seal, bytes) == size);
+                assert(file_seal_write(&seal, bytes) == size);
                 assert(memcmp(bytes, data, size) == 0);
         }
         if (module_patches_parse(data, size, &p, &err) < 0) {

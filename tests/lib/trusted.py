@@ -19,13 +19,14 @@ def keys():
     return path
 
 
-def image(name, trust, layers=()):
-    """The container host with this "trust" and these layers more, built into work_dir()/NAME."""
+def image(name, trust, layers=(), **more):
+    """The container host with this "trust", these layers and keys of the manifest more, built into work_dir()/NAME."""
     place = slipway.reachable_copy(slipway.work_dir() / f"place-{name}")
     manifest = json.loads(slipway.IMAGE.read_text())
     manifest["trust"] = trust
     manifest["layers"] += layers
     manifest["outputs"] = ["raw"]
+    manifest |= more
     (place / "layers/images" / f"{name}.json").write_text(json.dumps(manifest))
     return slipway.build(place, slipway.work_dir() / name, slipway.work_dir() / "cache", "--keys", keys(),
                          manifest=name)

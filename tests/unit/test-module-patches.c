@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "delta.h"
+#include "file-seal.h"
 #include "module-patches.h"
 #include "process.h"
 
@@ -246,24 +247,28 @@ static void wrong_files_are_refused(void **state _unused_)
 
 static void seals(void **state _unused_)
 {
-        struct module_patches_seal s = { .size = 1000, .count = 2 }, again;
-        uint8_t bytes[MODULE_PATCHES_SEAL_MAX + 64] = {};
+        struct file_seal s = { .size = 1000, .count = 2 }, again;
+        uint8_t bytes[FILE_SEAL_MAX + 64] = {};
         struct error err = {};
 
         s.signatures[1].bytes[63] = 7;
-        assert_int_equal(module_patches_seal_write(&s, bytes), 8 + 128);
-        assert_ok(module_patches_seal_parse(bytes, 136, &again, &err), &err);
+        assert_int_equal(file_seal_write(&s, bytes), 8 + 128);
+        assert_ok(file_seal_parse(bytes, 136, MODULE_PATCHES_SIZE_MAX, &again, &err), &err);
         assert_true(again.size == 1000 && again.count == 2);
         assert_int_equal(again.signatures[1].bytes[63], 7);
         for (size_t size = 0; size < 136; size++)
                 if (size != 72)
-                        assert_int_equal(module_patches_seal_parse(bytes, size, &again, &err),
-                                         -EBADMSG);
-        assert_int_equal(module_patches_seal_parse(bytes, 8 + 9 * 64, &again, &err), -EBADMSG);
+                        assert_int_equal(
+                                file_seal_parse(bytes, size, MODULE_PATCHES_SIZE_MAX, &again, &err),
+                                -EBADMSG);
+        assert_int_equal(file_seal_parse(bytes, 8 + 9 * 64, MODULE_PATCHES_SIZE_MAX, &again, &err),
+                         -EBADMSG);
         bytes[7] = 1; /* very long */
-        assert_int_equal(module_patches_seal_parse(bytes, 136, &again, &err), -EBADMSG);
+        assert_int_equal(file_seal_parse(bytes, 136, MODULE_PATCHES_SIZE_MAX, &again, &err),
+                         -EBADMSG);
         memset(bytes, 0, 8);
-        assert_int_equal(module_patches_seal_parse(bytes, 136, &again, &err), -EBADMSG);
+        assert_int_equal(file_seal_parse(bytes, 136, MODULE_PATCHES_SIZE_MAX, &again, &err),
+                         -EBADMSG);
 }
 
 static void names(void **state _unused_)
