@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See publish.h. Everything is checked before anything is written; then the steps go by who needs
- * what: images, objects, signature, the channel's list, ref, summary. A publisher that is cut off
- * leaves at worst what nobody points at, and the next one goes on: no step redoes what is there.
- * A lock on the site's directory keeps two apart. */
+ * what: images, objects, signature, the channel's list, extensions, ref, summary. A publisher that
+ * is cut off leaves at worst what nobody points at, and the next one goes on: no step redoes what
+ * is there. A lock on the site's directory keeps two apart. */
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,6 +13,7 @@
 #include "io.h"
 #include "publish.h"
 #include "report.h"
+#include "site-extensions.h"
 #include "site-images.h"
 #include "site-patches.h"
 #include "strv.h"
@@ -230,6 +231,42 @@ static int write_channel(struct run *run, struct error *err)
         return r < 0 ? r : channel_save(c, run->site_fd, run->path, &run->p->changed, err);
 }
 
+/* ---- extensions ---- */
+
+static int add_extensions(struct run *run, const char *image, const char *architecture,
+                          struct error *err)
+{
+        char path[CHANNEL_PATH_MAX];
+        const struct site_extensions x = {
+                path, image, architecture, run->o->channel, run->o->extensions, run->o->keys
+        };
+
+        snprintf(path, sizeof(path), CHANNELS "%s/%s/%s", image, architecture, run->o->channel);
+        return site_extensions_add(run->site_fd, &x, &run->p->changed, err);
+}
+
+/* Before the release is offered that may need them. Without one, the channel is there already. */
+static int write_extensions(struct run *run, struct error *err)
+{
+        _cleanup_free_ char *architecture = NULL, *path = NULL;
+        int r;
+
+        if (!run->o->extensions)
+                return 0;
+        if (run->o->build)
+                return add_extensions(run, run->p->release.image, run->p->release.architecture,
+                                      err);
+        r = site_extension_architecture(run->o->extensions[0], &architecture, err);
+        if (r < 0)
+                return r;
+        path = string_format(CHANNELS "%s/%s/%s", run->o->image, architecture, run->o->channel);
+        if (!path)
+                return error_oom(err);
+        if (faccessat(run->site_fd, path, F_OK, 0) < 0)
+                return error_errno(err, "%s", path);
+        return add_extensions(run, run->o->image, architecture, err);
+}
+
 static int write_ref(struct run *run, struct error *err)
 {
         return site_repo_set_ref(run->repo, run->ref, &run->p->commit, &run->p->changed, err);
@@ -253,6 +290,7 @@ static int write_summary(struct run *run, struct error *err)
 struct needed {
         struct sha256 *images, *commits, *modules;
         size_t count, capacity_images, capacity_commits, capacity_modules;
+        struct site_extensions_needed extensions;
 };
 
 static void needed_done(struct needed *n)
@@ -260,6 +298,7 @@ static void needed_done(struct needed *n)
         free(n->images);
         free(n->commits);
         free(n->modules);
+        free(n->extensions.items);
 }
 
 /* Zeros when it does not say; one that the repository has no more needs none. */
@@ -304,6 +343,8 @@ static int need_channel(const struct run *run, const char *path, struct needed *
                 r = site_repo_ref(run->repo, path + strlen(CHANNELS), &offered, err);
         if (r == -ENOENT)
                 r = 0;
+        if (r >= 0)
+                r = site_extensions_need(run->site_fd, path, &n->extensions, err);
         for (size_t i = 0; r >= 0 && i < c.releases.count; i++) {
                 const struct channel_release *release = &channel_releases(&c)[i];
 
@@ -356,6 +397,9 @@ static int prune(struct run *run, struct error *err)
                 r = site_patches_prune(run->site_fd, n.modules, n.count, &run->p->patches_removed,
                                        err);
         if (r >= 0)
+                r = site_extensions_prune(run->site_fd, &n.extensions, &run->p->extensions_removed,
+                                          err);
+        if (r >= 0)
                 r = site_repo_prune(run->repo, n.commits, n.count, &run->p->objects_removed, err);
         return error_prefix(err, r, "prune");
 }
@@ -366,10 +410,13 @@ static const struct {
         bool of_release; /* not without a build */
         int (*run)(struct run *run, struct error *err);
 } steps[] = {
-        { true, load_build },    { false, open_site },     { true, load_channel },
-        { true, check_channel }, { true, write_images },   { false, open_repo },
-        { true, write_commit },  { true, write_patches },  { true, write_channel },
-        { true, write_ref },     { false, write_summary }, { false, prune },
+        { true, load_build },    { false, open_site },
+        { true, load_channel },  { true, check_channel },
+        { true, write_images },  { false, open_repo },
+        { true, write_commit },  { true, write_patches },
+        { true, write_channel }, { false, write_extensions },
+        { true, write_ref },     { false, write_summary },
+        { false, prune },
 };
 
 static int run_steps(struct run *run, struct error *err)
@@ -399,6 +446,8 @@ int publish(const struct workdir *w, const struct publish_options *options, stru
                 return error_set(err, -EINVAL,
                                  "a channel's name has up to %d of a-z, 0-9 and '-._+', not '%s'",
                                  CHANNEL_NAME_MAX, options->channel);
+        if (options->image && !channel_name_valid(options->image))
+                return error_set(err, -EINVAL, "no image is called '%s'", options->image);
         r = run_steps(&run, err);
         if (r < 0)
                 return error_prefix(err, r, "publish");

@@ -13,6 +13,8 @@ struct publish_options {
         const char *site;  /* directory */
         const char *channel;
         const char *layouts; /* file that becomes the channel's; NULL: none */
+        char **extensions;   /* images of system extensions for the channel; NULL: none */
+        const char *image;   /* whose channel it is, when there is no build */
         const struct site_keys *keys;
         uint64_t now, lifetime; /* seconds, of the summary */
         bool older;             /* a release may be older than the channel's newest */
@@ -29,7 +31,7 @@ struct publication {
         struct sha256 commit;
         bool changed; /* something was written, pruning apart */
         struct channel channel;
-        uint64_t images_removed, objects_removed, patches_removed;
+        uint64_t images_removed, objects_removed, patches_removed, extensions_removed;
 };
 
 /* Readers see the release before or after. Doing it again, after a kill too, finishes it, and then

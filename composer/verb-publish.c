@@ -10,6 +10,7 @@
 #include "delta.h"
 #include "key-file.h"
 #include "publish.h"
+#include "strv.h"
 
 enum {
         KEY_SITE = 0x200,
@@ -22,6 +23,8 @@ enum {
         KEY_FORCE,
         KEY_RENEW,
         KEY_PATCH_LEVEL,
+        KEY_EXTENSION,
+        KEY_IMAGE,
 
         DAY = 24 * 60 * 60,
         EXPIRES_DEFAULT = 30,
@@ -53,6 +56,10 @@ static const struct argp_option options[] = {
         { "force", KEY_FORCE, NULL, 0, "Publish what is older than the channel's newest", 0 },
         { "patch-level", KEY_PATCH_LEVEL, "N", 0,
           "Effort for patches of kernel modules, 1 to 22 (default: 19); 0: none are made", 0 },
+        { "extension", KEY_EXTENSION, "FILE", 0,
+          "Offer an extension's image, made by `slipway sysext`, in the channel; may be repeated",
+          0 },
+        { "image", KEY_IMAGE, "NAME", 0, "Whose channel an extension is for; without a BUILD", 0 },
         { "renew", KEY_RENEW, NULL, 0, "Sign the summary with a new date; needs no BUILD", 0 },
         {},
 };
@@ -84,10 +91,14 @@ static void check(const struct arguments *a, struct argp_state *state)
                 argp_error(state, "--site and --key are needed");
         if (p->build && !p->channel)
                 argp_error(state, "which --channel?");
-        if (!p->build && !p->renew && !p->prune)
+        if (!p->build && !p->renew && !p->prune && !p->extensions)
                 argp_error(state, "which build directory?");
-        if (!p->build && (p->channel || p->layouts || p->older))
+        if (!p->build && (p->layouts || p->older || (p->channel && !p->extensions)))
                 argp_error(state, "--channel, --layout and --force are about a build");
+        if (!p->build && p->extensions && (!p->channel || !p->image))
+                argp_error(state, "an extension without a build wants --image and --channel");
+        if (p->image && (p->build || !p->extensions))
+                argp_error(state, "--image is about extensions without a build");
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -112,6 +123,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         case KEY_PRUNE: p->prune = true; return 0;
         case KEY_FORCE: p->older = true; return 0;
         case KEY_RENEW: p->renew = true; return 0;
+        case KEY_EXTENSION: return strv_extend(&p->extensions, argument) < 0 ? ENOMEM : 0;
+        case KEY_IMAGE: p->image = argument; return 0;
         case ARGP_KEY_ARG: return cli_one_argument(state, argument, &p->build, "build");
         case ARGP_KEY_END: check(a, state); return 0;
         default: return ARGP_ERR_UNKNOWN;
@@ -204,6 +217,8 @@ static void print_json(const struct arguments *a, const struct publication *p)
         json_object_object_add(root, "imagesRemoved", json_object_new_uint64(p->images_removed));
         json_object_object_add(root, "objectsRemoved", json_object_new_uint64(p->objects_removed));
         json_object_object_add(root, "patchesRemoved", json_object_new_uint64(p->patches_removed));
+        json_object_object_add(root, "extensionsRemoved",
+                               json_object_new_uint64(p->extensions_removed));
         cli_print_json(root);
 }
 
@@ -216,8 +231,10 @@ static void print_result(const struct arguments *a, const struct publication *p)
         if (a->publish.build)
                 print_release(a, p);
         if (a->publish.prune)
-                printf("pruned %" PRIu64 " images, %" PRIu64 " objects, %" PRIu64 " patches\n",
-                       p->images_removed, p->objects_removed, p->patches_removed);
+                printf("pruned %" PRIu64 " images, %" PRIu64 " objects, %" PRIu64
+                       " patches, %" PRIu64 " extensions\n",
+                       p->images_removed, p->objects_removed, p->patches_removed,
+                       p->extensions_removed);
 }
 
 /* ---- the run ---- */
@@ -268,6 +285,7 @@ int verb_publish(int argc, char *argv[], struct error *err)
         if (r >= 0)
                 r = run_publish(&a, err);
         explicit_bzero(&keys, sizeof(keys));
+        strv_free(a.publish.extensions);
         cli_options_done(&a.cli);
         return r;
 }

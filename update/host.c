@@ -77,6 +77,7 @@ int host_release_parse(const char *text, struct host_release *ret, struct error 
                 { "IMAGE_ID=", &release.image },
                 { "IMAGE_VERSION=", &release.version },
                 { "VERSION_ID=", &release.version_id },
+                { "SYSEXT_LEVEL=", &release.sysext_level },
         };
         _cleanup_strv_ char **lines = NULL;
         int r = strv_split(text, "\n", &lines) < 0 ? error_oom(err) : 0;
@@ -105,6 +106,7 @@ void host_release_done(struct host_release *r)
         free(r->image);
         free(r->version);
         free(r->version_id);
+        free(r->sysext_level);
         *r = (struct host_release){};
 }
 

@@ -21,6 +21,7 @@ struct host_places {
 struct host_release {
         char *image, *version; /* IMAGE_ID, IMAGE_VERSION */
         char *version_id;      /* VERSION_ID; "" */
+        char *sysext_level;    /* SYSEXT_LEVEL; NULL: none */
         uint64_t timestamp;    /* SLIPWAY_TIMESTAMP; 0: it does not say */
 };
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include "extension-index.h"
 #include "io.h"
 #include "strv.h"
 #include "sysext.h"
@@ -34,24 +35,18 @@ int sysext_fits(const char *text, const struct release *release, const char *ver
 {
         _cleanup_free_ char *id = NULL, *level = NULL, *version = NULL;
         _cleanup_strv_ char **lines = NULL;
+        const struct extension_host host = {
+                .levels = release->sysext_levels,
+                .version_ids = { version_id, release->version },
+        };
 
         if (strv_split(text, "\n", &lines) < 0)
                 return error_oom(err);
         id = value_of(lines, "ID");
         level = value_of(lines, "SYSEXT_LEVEL");
         version = value_of(lines, "VERSION_ID");
-        *ret_reason = NULL;
-        if (id && streq(id, "_any"))
-                return 0;
-        if (level && !strv_contains(release->sysext_levels, level))
-                *ret_reason = string_format(
-                        "is for SYSEXT_LEVEL=%s, which the release does not have", level);
-        else if (!level && version && !streq(version, version_id) &&
-                 !streq(version, release->version))
-                *ret_reason = string_format("is for VERSION_ID=%s", version);
-        else
-                return 0;
-        return *ret_reason ? 0 : error_oom(err);
+        return extension_fits(&(struct extension_match){ id, level, version }, &host, ret_reason,
+                              err);
 }
 
 static int add_problem(struct sysext_problems *p, const char *name, char *reason, struct error *err)

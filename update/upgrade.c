@@ -88,6 +88,7 @@ int upgrade_open(const struct upgrade_options *options, struct upgrade *ret, str
 void upgrade_done(struct upgrade *u)
 {
         site_offer_done(&u->offer);
+        extension_plan_done(&u->extensions);
         update_config_done(&u->config);
         host_done(&u->host);
         close_p(&u->lock_fd);
@@ -330,6 +331,16 @@ int upgrade_plan(struct upgrade *u, struct error *err)
         return r < 0 ? r : run_stage(u, &store, uki_name, stage_plan, err);
 }
 
+int upgrade_extensions(struct upgrade *u, struct error *err)
+{
+        struct keyring keys;
+        int r = load_keys(u, &keys, err);
+
+        return r < 0 ? r
+                     : extensions_plan(&u->config, &keys, &u->host, &u->offer.release,
+                                       &u->extensions, err);
+}
+
 /* ---- apply ---- */
 
 static int remember(struct upgrade *u, enum history_kind kind, const char *version,
@@ -346,12 +357,34 @@ static int remember(struct upgrade *u, enum history_kind kind, const char *versi
 
 static int refuse(struct upgrade *u, struct error *err)
 {
+        int r;
+
         if (u->verdict == UPGRADE_FAILED && !u->options->force)
                 return error_set(err, -EPERM,
                                  "release %s fell back on this machine before: `slipway-update "
                                  "history` says why",
                                  u->offer.release.version);
-        return upgrade_fits(u, err);
+        r = upgrade_fits(u, err);
+        if (r >= 0)
+                r = upgrade_extensions(u, err);
+        if (r >= 0 && !u->options->force)
+                r = error_prefix(err, extensions_refuse(&u->extensions, err), "release %s",
+                                 u->offer.release.version);
+        return r;
+}
+
+/* They are here before the release can boot that wants them. */
+static int bring_extensions(struct upgrade *u, struct error *err)
+{
+        _cleanup_(fetcher_free_p) struct fetcher *fetcher = NULL;
+        int r = u->extensions.problems.count > 0 ? fetcher_new(&fetcher, err) : 0;
+
+        if (r < 0 || !fetcher)
+                return r;
+        r = extensions_fetch(&u->extensions, u->config.site, &u->host, fetcher, err);
+        u->requests += fetcher_statistics(fetcher)->requests;
+        u->fetched += fetcher_statistics(fetcher)->bytes;
+        return r;
 }
 
 static int apply(struct upgrade *u, struct finalize *f, struct error *err)
@@ -368,13 +401,15 @@ static int apply(struct upgrade *u, struct finalize *f, struct error *err)
                 return r;
         report(u, UPGRADE_VERIFYING, 0, 0);
         r = finalize_verify(f, err);
+        if (r >= 0)
+                r = bring_extensions(u, err);
         if (r < 0 || u->options->stage_only)
                 return r;
         report(u, UPGRADE_FINALIZING, 0, 0);
         r = finalize_commit(f, err);
         if (r >= 0)
                 r = remember(u, HISTORY_STAGED, f->release->version, &f->release->root_hash, err);
-        return r;
+        return r < 0 ? r : extensions_sweep(&u->host, f->release, err);
 }
 
 int upgrade_apply(struct upgrade *u, struct error *err)

@@ -11,6 +11,7 @@
  * Each may fail, and the running release boots as before. */
 
 #include "config.h"
+#include "extensions.h"
 #include "site.h"
 #include "target.h"
 
@@ -56,6 +57,7 @@ struct upgrade {
         struct update_config config;
         struct site_offer offer;
         enum upgrade_verdict verdict;
+        struct extension_plan extensions;             /* of the plan, or of what was done */
         struct stage_count counts[_STAGE_OBJECT_MAX]; /* of the plan, or of what was done */
         uint64_t requests, fetched;                   /* that were made, bytes of bodies */
         uint64_t esp_free;                            /* bytes, with what preparing would free */
@@ -73,7 +75,10 @@ int upgrade_check(struct upgrade *u, struct error *err) _must_check_;
 /* -ENOSPC: it does not fit this machine; the message says where, and by how much. */
 int upgrade_fits(struct upgrade *u, struct error *err) _must_check_;
 int upgrade_plan(struct upgrade *u, struct error *err) _must_check_;
-/* -EPERM: the release fell back here before. */
+/* What the offered release means for system extensions. */
+int upgrade_extensions(struct upgrade *u, struct error *err) _must_check_;
+/* -EPERM: the release fell back here before; -ENOPKG: an extension would be lost. Neither when it
+ * is forced. */
 int upgrade_apply(struct upgrade *u, struct error *err) _must_check_;
 /* Makes the other slot's release the next one; from there, forward again. ret_version gets it. */
 int upgrade_rollback(struct upgrade *u, char ret_version[BOOT_VERSION_MAX + 1],

@@ -3,12 +3,10 @@
 /* slipway-update plan: what applying the offered release would take, and what to look at before. */
 
 #include "strv.h"
-#include "sysext.h"
 #include "verbs.h"
 
 struct plan {
         struct upgrade upgrade;
-        struct sysext_problems extensions;
         char **etc;
         char fits[ERROR_MESSAGE_MAX]; /* why it does not; "" */
 };
@@ -16,7 +14,6 @@ struct plan {
 static void plan_done(struct plan *p)
 {
         upgrade_done(&p->upgrade);
-        sysext_problems_done(&p->extensions);
         strv_free(p->etc);
 }
 
@@ -51,15 +48,17 @@ static json_object *count_json(const struct stage_count *c)
         return object;
 }
 
-static json_object *extensions_json(const struct sysext_problems *p)
+static json_object *extensions_json(const struct extension_plan *p)
 {
         json_object *array = json_object_new_array();
 
-        for (size_t i = 0; i < p->count; i++) {
+        for (size_t i = 0; i < p->problems.count; i++) {
                 json_object *item = json_object_new_object();
 
-                add_text(item, "name", p->items[i].name);
-                add_text(item, "reason", p->items[i].reason);
+                add_text(item, "name", p->problems.items[i].name);
+                add_text(item, "reason", p->problems.items[i].reason);
+                if (p->replacements[i])
+                        add_text(item, "replacement", p->replacements[i]->version);
                 json_object_array_add(array, item);
         }
         return array;
@@ -84,8 +83,22 @@ static void print_plan_json(const struct plan *p)
         STRV_FOREACH (path, p->etc)
                 json_object_array_add(etc, json_object_new_string(*path));
         json_object_object_add(root, "etc", etc);
-        json_object_object_add(root, "extensions", extensions_json(&p->extensions));
+        json_object_object_add(root, "extensions", extensions_json(&p->upgrade.extensions));
         print_json(root);
+}
+
+static void print_extensions(const struct extension_plan *p)
+{
+        for (size_t i = 0; i < p->problems.count; i++) {
+                const struct extension_entry *e = p->replacements[i];
+
+                printf("extension '%s' %s: ", p->problems.items[i].name,
+                       p->problems.items[i].reason);
+                if (e)
+                        printf("%s takes its place\n", e->version);
+                else
+                        puts("the site has none that fits");
+        }
 }
 
 static void print_plan(const struct plan *p)
@@ -104,9 +117,7 @@ static void print_plan(const struct plan *p)
         printf("fits: %s\n", *p->fits ? p->fits : "yes");
         STRV_FOREACH (path, p->etc)
                 printf("changed here and in the release: /etc/%s\n", *path);
-        for (size_t i = 0; i < p->extensions.count; i++)
-                printf("extension '%s' %s\n", p->extensions.items[i].name,
-                       p->extensions.items[i].reason);
+        print_extensions(&p->upgrade.extensions);
 }
 
 static int make_plan(struct plan *p, struct error *err)
@@ -124,7 +135,7 @@ static int make_plan(struct plan *p, struct error *err)
         else
                 r = upgrade_plan(u, err);
         if (r >= 0 || r == -ENOSPC)
-                r = sysext_check(&u->host, &u->offer.release, &p->extensions, err);
+                r = upgrade_extensions(u, err);
         if (r >= 0)
                 r = site_etc_conflicts(u->config.site, repo, &u->offer.commit, places->root,
                                        &p->etc, err);
