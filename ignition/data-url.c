@@ -236,6 +236,16 @@ static bool hierarchy_valid(const char *rest)
                escapes_valid(rest + 2 + authority, size - 2 - authority);
 }
 
+/* Without scheme: a ':' in the first segment would look like one. */
+static bool relative_valid(const char *url)
+{
+        size_t size = strcspn(url, "?#");
+
+        if (startswith(url, "//"))
+                return hierarchy_valid(url);
+        return !memchr(url, ':', strcspn(url, "/?#")) && escapes_valid(url, size);
+}
+
 int url_scheme(const char *url, char ret[URL_SCHEME_MAX])
 {
         size_t n = 0;
@@ -249,11 +259,9 @@ int url_scheme(const char *url, char ret[URL_SCHEME_MAX])
         while (isalpha((unsigned char)url[n]) ||
                (n > 0 && url[n] > 0 && (isdigit((unsigned char)url[n]) || strchr("+-.", url[n]))))
                 n++;
-        if (url[n] == ':' && n == 0)
-                return -EINVAL;
-        if (url[n] != ':' || n >= URL_SCHEME_MAX) {
+        if (url[n] != ':' || n == 0 || n >= URL_SCHEME_MAX) {
                 ret[0] = '\0';
-                return 0;
+                return n >= URL_SCHEME_MAX || relative_valid(url) ? 0 : -EINVAL;
         }
         for (size_t i = 0; i < n; i++)
                 ret[i] = (char)tolower((unsigned char)url[i]);

@@ -2,10 +2,11 @@
 
 /* The program `ignition`: one stage a run. Exit status: 0 done, 1 the stage failed, 2 bad or
  * missing option, 3 the root or the state could not be opened. Options are written as Go programs
- * take them: -name or --name, value behind '=' or in the next word. */
+ * take them: -name or --name, value behind '=' or in the next word; they are checked in order. */
 
 #include "agent.h"
 #include "clock.h"
+#include "duration.h"
 #include "fetch.h"
 #include "programs.h"
 #include "report.h"
@@ -17,7 +18,7 @@ static const struct stage *const stages[] = {
         &stage_kargs, &stage_mount, &stage_umount,
 };
 
-enum option_type { OPTION_TEXT, OPTION_DURATION, OPTION_FLAG };
+enum option_type { OPTION_TEXT, OPTION_DURATION, OPTION_FLAG, OPTION_PLATFORM, OPTION_STAGE };
 
 /* The program under each of its names, and which options it takes there. */
 enum { PROGRAM_MAIN = 1, PROGRAM_APPLY = 2, PROGRAM_RMCFG = 4 };
@@ -63,11 +64,12 @@ static const struct option {
           "\"/run/ignition/neednet\")" },
         { PROGRAM_APPLY, "offline", OPTION_FLAG, offsetof(struct options, offline),
           "refuse what would have to be fetched" },
-        { PROGRAM_MAIN | PROGRAM_RMCFG, "platform", OPTION_TEXT, offsetof(struct options, platform),
+        { PROGRAM_MAIN | PROGRAM_RMCFG, "platform", OPTION_PLATFORM,
+          offsetof(struct options, platform),
           "current platform, as docs/ignition.md lists them (default: detected)" },
         { PROGRAM_MAIN | PROGRAM_APPLY, "root", OPTION_TEXT, offsetof(struct options, root),
           "root of the filesystem (default \"/\")" },
-        { PROGRAM_MAIN, "stage", OPTION_TEXT, offsetof(struct options, stage),
+        { PROGRAM_MAIN, "stage", OPTION_STAGE, offsetof(struct options, stage),
           "execution stage: disks, fetch, fetch-offline, files, kargs, mount, umount" },
         { PROGRAM_MAIN, "state-file", OPTION_TEXT, offsetof(struct options, state_file),
           "where to store state (default \"/run/ignition/state\")" },
@@ -89,56 +91,21 @@ static const struct {
 
 static int usage(FILE *to, const struct program *program)
 {
+        static const char *const kinds[] = {
+                [OPTION_TEXT] = " string",    [OPTION_DURATION] = " duration", [OPTION_FLAG] = "",
+                [OPTION_PLATFORM] = " value", [OPTION_STAGE] = " value",
+        };
+
         fprintf(to, "Usage of %s:%s\n", program->name, program->arguments);
         for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
                 if (option_table[i].programs & program->mask)
                         fprintf(to, "  -%s%s\n    \t%s\n", option_table[i].name,
-                                option_table[i].type == OPTION_TEXT       ? " string"
-                                : option_table[i].type == OPTION_DURATION ? " duration"
-                                                                          : "",
-                                option_table[i].help);
+                                kinds[option_table[i].type], option_table[i].help);
         if (program->mask == PROGRAM_MAIN)
                 fputs("Instead of a stage:\n", to);
         for (size_t i = 0; program->mask == PROGRAM_MAIN && i < ARRAY_SIZE(verbs); i++)
                 fprintf(to, "  ignition %s %s\n", verbs[i].name, verbs[i].help);
         return to == stdout ? 0 : 2;
-}
-
-static const struct {
-        const char *name;
-        double ms;
-} duration_units[] = { { "ns", 1e-6 }, { "us", 1e-3 }, { "ms", 1 },
-                       { "s", 1000 },  { "m", 60000 }, { "h", 3600000 } };
-
-static double unit_ms(const char *unit, size_t size)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(duration_units); i++)
-                if (strlen(duration_units[i].name) == size &&
-                    strncmp(duration_units[i].name, unit, size) == 0)
-                        return duration_units[i].ms;
-        return -1;
-}
-
-/* "1h2m3.5s", "200ms", "0". */
-static bool parse_duration(const char *text, uint64_t *ret_ms)
-{
-        double total = 0;
-
-        if (!*text)
-                return false;
-        while (*text && !streq(text, "0")) {
-                size_t digits = strspn(text, "0123456789.");
-                size_t letters = strcspn(text + digits, "0123456789.");
-                double unit = unit_ms(text + digits, letters);
-                char *end;
-
-                total += strtod(text, &end) * unit;
-                if (digits == 0 || end != text + digits || unit < 0 || total > 1e15)
-                        return false;
-                text += digits + letters;
-        }
-        *ret_ms = (uint64_t)total;
-        return true;
 }
 
 static bool parse_flag(const char *value, bool *ret)
@@ -166,6 +133,14 @@ static const struct option *find_option(const struct program *program, const cha
         return size == 1 && *name == 'h' ? find_option(program, "help", 4) : NULL;
 }
 
+static const struct stage *find_stage(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
+                if (streq(stages[i]->name, name))
+                        return stages[i];
+        return NULL;
+}
+
 static bool set_option(const struct option *option, const char *value, struct options *o)
 {
         void *member = (char *)o + option->offset;
@@ -173,44 +148,76 @@ static bool set_option(const struct option *option, const char *value, struct op
         if (option->type == OPTION_FLAG)
                 return parse_flag(value ?: "true", member);
         if (option->type == OPTION_DURATION)
-                return parse_duration(value, member);
+                return duration_parse(value, member);
+        if ((option->type == OPTION_STAGE && !find_stage(value)) ||
+            (option->type == OPTION_PLATFORM && !provider_find(value)))
+                return false;
         *(const char **)member = value;
         return true;
 }
 
-/* Up to the first argument that is no option; 0, or 2 after saying what is wrong. */
-static int parse_options(const struct program *program, int argc, char *argv[], int *next,
+static int refuse_value(const struct option *option, const char *value,
+                        const struct program *program)
+{
+        if (option->type == OPTION_FLAG)
+                fprintf(stderr, "invalid boolean value \"%s\" for -%s: parse error\n", value,
+                        option->name);
+        else if (option->type == OPTION_STAGE || option->type == OPTION_PLATFORM)
+                fprintf(stderr, "invalid value \"%s\" for flag -%s: %s is not a valid %s\n", value,
+                        option->name, value, option->name);
+        else
+                fprintf(stderr, "invalid value \"%s\" for flag -%s: parse error\n", value,
+                        option->name);
+        return usage(stderr, program);
+}
+
+enum { HELP_WANTED = -1 };
+
+/* One option, which may take the next word; 0, HELP_WANTED, or 2 after saying what is wrong. */
+static int parse_option(const struct program *program, char *const argv[], int *next,
+                        struct options *o)
+{
+        const char *name = argv[*next] + 1 + (argv[*next][1] == '-');
+        const char *equals = strchr(name, '='), *value = equals ? equals + 1 : NULL;
+        size_t size = equals ? (size_t)(equals - name) : strlen(name);
+        const struct option *option = find_option(program, name, size);
+
+        if (!*name || *name == '-' || *name == '=') {
+                fprintf(stderr, "bad flag syntax: %s\n", argv[*next]);
+                return usage(stderr, program);
+        }
+        if (!option) {
+                fprintf(stderr, "flag provided but not defined: -%.*s\n", (int)size, name);
+                return usage(stderr, program);
+        }
+        if (option->offset == offsetof(struct options, help))
+                return HELP_WANTED;
+        ++*next;
+        if (!value && option->type != OPTION_FLAG) {
+                value = argv[*next];
+                if (!value) {
+                        fprintf(stderr, "flag needs an argument: -%s\n", option->name);
+                        return usage(stderr, program);
+                }
+                ++*next;
+        }
+        return set_option(option, value, o) ? 0 : refuse_value(option, value, program);
+}
+
+/* Up to the first argument that is no option; 0, or what to exit with plus one. */
+static int parse_options(const struct program *program, int argc, char *const argv[], int *next,
                          struct options *o)
 {
-        int i;
+        while (*next < argc && argv[*next][0] == '-' && argv[*next][1]) {
+                int r;
 
-        for (i = *next; i < argc && argv[i][0] == '-' && argv[i][1]; i++, *next = i) {
-                const char *name = argv[i] + 1 + (argv[i][1] == '-');
-                const char *equals = strchr(name, '='), *value = equals ? equals + 1 : NULL;
-                const struct option *option;
-
-                if (!*name) {
-                        *next = i + 1;
+                if (streq(argv[*next], "--")) {
+                        ++*next;
                         return 0;
                 }
-                option =
-                        find_option(program, name, equals ? (size_t)(equals - name) : strlen(name));
-                if (!option) {
-                        fprintf(stderr, "flag provided but not defined: -%s\n", name);
-                        return usage(stderr, program);
-                }
-                if (!value && option->type != OPTION_FLAG) {
-                        if (i + 1 >= argc) {
-                                fprintf(stderr, "flag needs an argument: -%s\n", name);
-                                return usage(stderr, program);
-                        }
-                        value = argv[++i];
-                }
-                if (!set_option(option, value, o)) {
-                        fprintf(stderr, "invalid value \"%s\" for flag -%s\n", value ?: "",
-                                option->name);
-                        return usage(stderr, program);
-                }
+                r = parse_option(program, argv, next, o);
+                if (r != 0)
+                        return r == HELP_WANTED ? 1 + usage(stdout, program) : 1 + r;
         }
         return 0;
 }
@@ -226,14 +233,12 @@ static int run_verb(size_t verb, struct agent *a, int argc, char *argv[])
         while (r == 0 && next < argc) {
                 r = parse_options(program, argc, argv, &next, &a->options);
                 if (r == 0 && next < argc && argument)
-                        return usage(stderr, program);
+                        r = 1 + usage(stderr, program);
                 if (r == 0 && next < argc)
                         argument = argv[next++];
         }
         if (r != 0)
-                return r;
-        if (a->options.help)
-                return usage(stdout, program);
+                return r - 1;
         if (!a->options.platform)
                 a->options.platform = platform_detect();
         log_open(&a->log, a->options.log_to_stdout);
@@ -241,14 +246,6 @@ static int run_verb(size_t verb, struct agent *a, int argc, char *argv[])
         if (r < 0)
                 fprintf(stderr, "ignition: %s\n", err.message);
         return r < 0 ? 1 : r;
-}
-
-static const struct stage *find_stage(const char *name)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
-                if (streq(stages[i]->name, name))
-                        return stages[i];
-        return NULL;
 }
 
 static int run_stage(struct agent *a, const struct stage *stage, struct error *err)
@@ -308,14 +305,13 @@ static const struct program *find_program(const char *path)
         return &programs[0];
 }
 
-static int run_main(const struct program *program, struct agent *a)
+static int run_main(struct agent *a)
 {
         const struct stage *stage = a->options.stage ? find_stage(a->options.stage) : NULL;
 
-        if (!stage || !provider_find(a->options.platform)) {
-                fprintf(stderr, !stage ? "'--stage' must name a stage\n"
-                                       : "'--platform' must name a platform\n");
-                return usage(stderr, program);
+        if (!stage) {
+                fputs("'--stage' must be provided\n", stderr);
+                return 2;
         }
         return run(a, stage);
 }
@@ -330,10 +326,8 @@ static int run_apply(const struct program *program, struct agent *a, int argc, c
 
 static int run_rmcfg(const struct program *program, struct agent *a, int argc)
 {
-        if (argc != 0 || !provider_find(a->options.platform)) {
-                fprintf(stderr, "'--platform' must name a platform\n");
+        if (argc != 0)
                 return usage(stderr, program);
-        }
         log_open(&a->log, a->options.log_to_stdout);
         return program_rmcfg(a);
 }
@@ -344,9 +338,7 @@ static int run_program(const struct program *program, struct agent *a, int argc,
 
         r = parse_options(program, argc, argv, &next, &a->options);
         if (r != 0)
-                return r;
-        if (a->options.help)
-                return usage(stdout, program);
+                return r - 1;
         if (a->options.version) {
                 printf("Ignition %s\n", SLIPWAY_VERSION);
                 return 0;
@@ -357,7 +349,7 @@ static int run_program(const struct program *program, struct agent *a, int argc,
                 return run_apply(program, a, argc - next, argv + next);
         if (program->mask == PROGRAM_RMCFG)
                 return run_rmcfg(program, a, argc - next);
-        return run_main(program, a);
+        return run_main(a);
 }
 
 int main(int argc, char *argv[])

@@ -2,7 +2,8 @@
 
 /* storage.directories, files and links. All paths are resolved before anything is made; then the
  * entries go by the depth of their resolved path (directories before files before links, each in
- * the order of the configuration), hard links last, so that parents come before what is in them. */
+ * the order of the configuration), so that parents come before what is in them; hard links are
+ * last, in the order of the configuration alone, because one may lead to another. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -81,7 +82,7 @@ static int compare_order(const void *a, const void *b)
 
         if (hard_x != hard_y)
                 return hard_x - hard_y;
-        if (x->depth != y->depth)
+        if (!hard_x && x->depth != y->depth)
                 return x->depth < y->depth ? -1 : 1;
         return x->order < y->order ? -1 : x->order > y->order;
 }

@@ -125,7 +125,7 @@ static void validate_removal(const struct check *c, const struct disk *d)
         }
         if (unnumbered && removed)
                 ERROR(c, d->at, "partitions",
-                      "shouldExist is false for a partition and other partition(s) have number 0");
+                      "shouldExist is false for a partition and other partition(s) has start or size 0");
 }
 
 enum { PARTITIONS_MAX = 1024 }; /* pairs are compared; a GPT has 128 entries */
@@ -193,7 +193,9 @@ static void validate_format(const struct check *c, const struct filesystem *f)
 
         if (string_is_empty(f->format)) {
                 if (others)
-                        ERROR(c, f->at, "format", "format is required");
+                        ERROR(c, f->at, "format",
+                              "format cannot be empty when path, label, uuid, wipeFilesystem, "
+                              "options, or mountOptions is specified");
                 if (!string_is_empty(f->label))
                         ERROR(c, f->at, "label",
                               "filesystem must specify format if label is specified");
@@ -237,7 +239,7 @@ void validate_filesystem(const struct check *c, const void *object)
         if (c->minor >= 7 && f->format && streq(f->format, "virtiofs"))
                 validate_virtiofs(c, f);
         else
-                validate_path(c, f->at, "device", f->device, "device is required");
+                validate_path(c, f->at, "device", f->device, "path not specified");
         if (!string_is_empty(f->path))
                 validate_path(c, f->at, "path", f->path, "path not specified");
         validate_format(c, f);
@@ -257,7 +259,7 @@ void validate_storage(const struct check *c, const void *object)
                         WARNING(c, f->at, NULL, "filesystem overwrites partitioned device");
                 else if (config_is_true(&d->wipe_table) && !config_is_true(&f->wipe))
                         WARNING(c, f->at, NULL,
-                                "wipeTable without wipeFilesystem: the filesystem stays");
+                                "device matches disk with wipeTable enabled; filesystem will be wiped");
         }
 }
 
@@ -270,10 +272,10 @@ void validate_luks(const struct check *c, const void *object)
                       l->clevis.custom.pin || l->clevis.custom.config;
 
         if (l->name && strchr(l->name, '/'))
-                ERROR(c, l->at, "name", "device names must not contain slashes");
+                ERROR(c, l->at, "name", "device names cannot contain slashes");
         if (l->label && strlen(l->label) > 47)
                 ERROR(c, l->at, "label", "luks device labels cannot be longer than 47 characters");
-        validate_path(c, l->at, "device", l->device, "device is required");
+        validate_path(c, l->at, "device", l->device, "disk device is required");
         if (!source_valid(c, &l->key_file))
                 ERROR(c, l->at, "keys", "invalid key-file source");
         if (config_is_true(&l->cex.enabled) && (clevis || l->key_file.source))
@@ -289,16 +291,17 @@ void validate_clevis(const struct check *c, const void *object)
         bool used = c->minor <= 2 ? custom->at != NULL : !string_is_empty(custom->pin);
 
         if (used && (v->tang.count > 0 || config_is_true(&v->tpm2) || v->threshold.value != 0))
-                ERROR(c, v->at, NULL, "cannot use clevis custom with tang, tpm2 or threshold");
+                ERROR(c, v->at, NULL,
+                      "cannot use custom clevis config with tpm2, tang, or threshold");
         if (string_is_empty(custom->pin) && string_is_empty(custom->config) &&
             (c->minor <= 2 || !config_is_true(&custom->needs_network)))
                 return;
-        if (string_is_empty(custom->pin))
-                ERROR(c, custom->at, "pin", "clevis custom pin is required");
-        else if (c->minor < 6 && !one_of(custom->pin, pins))
-                ERROR(c, custom->at, "pin", "unknown clevis custom pin");
+        if (string_is_empty(custom->pin) && c->minor > 2)
+                ERROR(c, custom->at, "pin", "missing required custom clevis pin");
+        else if (c->minor < 6 && !(custom->pin && one_of(custom->pin, pins)))
+                ERROR(c, custom->at, "pin", "unsupported clevis pin");
         if (string_is_empty(custom->config))
-                ERROR(c, custom->at, "config", "clevis custom config is required");
+                ERROR(c, custom->at, "config", "missing required custom clevis config");
 }
 
 static bool is_json(const char *text)
@@ -319,7 +322,7 @@ void validate_tang(const struct check *c, const void *object)
         else if (!streq(scheme, "http") && !streq(scheme, "https"))
                 ERROR(c, t->at, "url", "invalid url scheme");
         if (string_is_empty(t->thumbprint))
-                ERROR(c, t->at, "thumbprint", "tang thumbprint is required");
+                ERROR(c, t->at, "thumbprint", "thumbprint is required");
         if (!string_is_empty(t->advertisement) && !is_json(t->advertisement))
                 ERROR(c, t->at, "advertisement", "advertisement is not valid JSON");
 }

@@ -6,6 +6,7 @@
 #include "data-url.h"
 #include "fields.h"
 #include "unit-syntax.h"
+#include "url.h"
 
 static const struct {
         const char *name;
@@ -28,34 +29,56 @@ static bool scheme_allowed(const char *scheme, unsigned minor)
         return false;
 }
 
-/* "?versionId=" of an s3 or arn URL must not be empty. */
+/* A pair of a query, as Go reads it: what has a ';' or a bad escape is passed over. */
+static bool is_version_id(const char *pair, size_t size, bool *ret_empty)
+{
+        _cleanup_free_ char *key = strndup(pair, size);
+        char *value = key ? strchr(key, '=') : NULL;
+
+        if (!key || strchr(key, ';'))
+                return false;
+        if (value)
+                *value++ = '\0';
+        if (!url_unescape(key) || (value && !url_unescape(value)))
+                return false;
+        *ret_empty = string_is_empty(value);
+        return streq(key, "versionId");
+}
+
+/* The first versionId in the query of an s3 or arn URL must not be empty. */
 static bool version_id_valid(const char *url)
 {
-        const char *at = strchr(url, '?');
+        const char *pair = url + strcspn(url, "?#");
 
-        while (at) {
-                const char *value = startswith(at + 1, "versionId=");
+        while (*pair == '?' || *pair == '&') {
+                size_t n = strcspn(++pair, "&#");
+                bool empty;
 
-                if (value)
-                        return *value && *value != '&' && *value != '#';
-                at = strchr(at + 1, '&');
+                if (is_version_id(pair, n, &empty))
+                        return !empty;
+                pair += n;
         }
         return true;
 }
 
+/* arn:PARTITION:s3:REGION:ACCOUNT:BUCKET/KEY, or …:accesspoint/NAME/…; slashes count wherever they
+ * stand. */
 static bool arn_valid(const char *url)
 {
-        _cleanup_strv_ char **parts = NULL;
-        const char *resource = url;
+        const char *part = url, *end = url + strcspn(url, "?#"), *service = NULL;
+        size_t slashes = 0;
 
-        for (int i = 0; i < 5 && resource; i++) {
-                resource = strchr(resource, ':');
-                if (resource)
-                        resource++;
+        for (unsigned i = 1; i <= 5; i++) {
+                part = memchr(part, ':', (size_t)(end - part));
+                if (!part)
+                        return false;
+                part++;
+                service = i == 2 ? part : service;
         }
-        if (!resource || strv_split(url, ":", &parts) < 0 || strv_length(parts) < 3)
-                return false;
-        return streq(parts[2], "s3") && strchr(resource, '/');
+        for (const char *s = url; s < end; s++)
+                slashes += *s == '/';
+        return !startswith(url + strlen("arn:"), "/") && startswith(service, "s3:") &&
+               slashes >= (startswith(part, "accesspoint/") ? 2 : 1);
 }
 
 /* 0 or an error: what is wrong with a URL. No URL is right. */
@@ -74,7 +97,7 @@ static int check_source(const struct check *c, const char *url, struct error *er
         if (streq(scheme, "data"))
                 return data_url_decode(url, &data, &size, err);
         if (streq(scheme, "arn") && !arn_valid(url))
-                return error_set(err, -EINVAL, "invalid S3 ARN");
+                return error_set(err, -EINVAL, "invalid S3 ARN format");
         if ((streq(scheme, "s3") || streq(scheme, "arn")) && !version_id_valid(url))
                 return error_set(err, -EINVAL, "invalid S3 object VersionId");
         return 0;
@@ -196,7 +219,7 @@ static void validate_proxy_url(const struct check *c, json_object *at, const cha
         else if (!streq(scheme, "http") && !streq(scheme, "https"))
                 ERROR(c, at, key, "proxies must be http(s)");
         else if (streq(key, "httpsProxy") && streq(scheme, "http"))
-                WARNING(c, at, key, "insecure HTTP proxy for HTTPS");
+                WARNING(c, at, key, "insecure plaintext HTTP proxy specified for HTTPS resources");
 }
 
 void validate_proxy(const struct check *c, const void *object)
@@ -267,7 +290,7 @@ void validate_file(const struct check *c, const void *object)
         validate_mode(c, f->node.at, &f->mode);
         if (config_is_true(&f->node.overwrite) && !f->contents.source)
                 ERROR(c, f->node.at, "overwrite",
-                      "overwrite must be false if no contents source is specified");
+                      "overwrite must be false if source is unspecified");
 }
 
 void validate_directory(const struct check *c, const void *object)
@@ -288,9 +311,9 @@ void validate_link(const struct check *c, const void *object)
         if (!config_is_true(&l->hard))
                 return;
         if (l->node.user.id.set || l->node.user.name)
-                WARNING(c, l->node.at, "user", "user/group settings on a hard link are ignored");
+                WARNING(c, l->node.at, "user", "user/group ignored for hard link");
         if (l->node.group.id.set || l->node.group.name)
-                WARNING(c, l->node.at, "group", "user/group settings on a hard link are ignored");
+                WARNING(c, l->node.at, "group", "user/group ignored for hard link");
 }
 
 /* ---- units ---- */
@@ -326,7 +349,7 @@ void validate_unit(const struct check *c, const void *object)
         validate_contents(c, u->at, u->contents, &install);
         if (config_is_true(&u->enabled) && !string_is_empty(u->contents) && !install)
                 WARNING(c, u->at, "contents",
-                        "unit %s is enabled, but has no install section so enable does nothing",
+                        "unit \"%s\" is enabled, but has no install section so enable does nothing",
                         u->name ?: "");
 }
 
@@ -351,8 +374,8 @@ static void validate_instance(const struct check *c, const struct config_list *u
                         continue;
                 if (unit_syntax_check(u->contents, &install, &ignored) == 0 && !install)
                         WARNING(c, instance->at, "enabled",
-                                "unit %s is enabled, but its template %s has no install section",
-                                instance->name, u->name);
+                                "template unit \"%s\" for \"%s\" doesn't have Install section",
+                                u->name, instance->name);
                 return;
         }
 }

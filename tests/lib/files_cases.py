@@ -166,6 +166,10 @@ LINKS = {
     "hard link to a file of the same configuration": files_case(
         a_file("/a/b/c/file", mode=0o640, user={"id": 3}), links=[a_link("/z", "/a/b/c/file", hard=True)]),
     "hard link through links": files_case(links=[a_link("/etc/new", "/var/chain/file", hard=True)]),
+    "hard link to a deeper hard link": files_case(links=[
+        a_link("/srv/real/file", "/srv/one", hard=True, overwrite=True), a_link("/srv/new", "/srv/real/file", hard=True)]),
+    "hard link to a hard link that comes later": files_case(links=[
+        a_link("/srv/new", "/srv/real/file", hard=True), a_link("/srv/real/file", "/srv/one", hard=True, overwrite=True)]),
     "hard link is there": files_case(links=[a_link("/srv/two", "/srv/one", hard=True)]),
     "hard link overwritten": files_case(links=[a_link("/etc/motd", "/srv/one", hard=True, overwrite=True)]),
     "hard link where another file is": files_case(links=[a_link("/etc/motd", "/srv/one", hard=True)]),

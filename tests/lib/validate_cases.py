@@ -31,7 +31,9 @@ PATH = (texts(*[f"/a/{name}" for name in "bcdefghi"], "/", "/l/x", "/etc/systemd
               "/etc/systemd/system/b.service.d/x.conf", "/" + "p/" * 3000 + "q"))
 DEVICE = (texts(*[f"/dev/sd{name}" for name in "abcdefgh"]), PATH[1])
 SOURCE = (texts("data:,x", "data:,y", "data:;base64,eA==", "http://h/a", "https://h/b?c#d", "tftp://h/a", "s3://b/k", "s3://b/k?versionId=1"),
-          texts("", "gs://b/o", "arn:aws:s3:::b/k", "s3://b/k?versionId=", "s3://b/k?a&versionId=", "ftp://h/", "HTTP://h/", "oem:///a",
+          texts("", "gs://b/o", "arn:aws:s3:::b/k", "s3://b/k?versionId=", "s3://b/k?a&versionId=", "s3://b/k?versionId", "s3://b/k#?versionId=",
+                "s3://b/k?version%49d=", "s3://b/k?versionId=;", "s3://b/k?versionId=%zz", "s3://b/k?versionId=1&versionId=",
+                "s3://b/k?versionId=&versionId=1", "ftp://h/", "HTTP://h/", "oem:///a",
                 "://h", "h", "/a", "http//h", "http:", "http:/", "http://", "http://[::1", "http://[::1]/", "http://[::1]:x/", "http://h:80a/",
                 "http://h:/", "http://h:99999/", "http://u:p@h/", "http://u@:p@h/", "http://u^@h/", "http://h/%zz", "http://h/%", "http://h%41/",
                 "http://h%zz/", "http://[fe80::1%25e0]/", "http://[fe80::1%e0]/", "http://h /", "http://h/ a", "http://h/\u007f", "http://h/\n",

@@ -23,8 +23,8 @@ KNOWN = {key.lstrip("!").casefold(): key.lstrip("!") for fields in validate_case
 COLLISION = re.compile(rb"partition numbers collide|cannot use the same partition label twice|partitions overlap")
 # What is newer than 2.14, in configurations of every version, and what is ours.
 OURS_ALONE = re.compile(rb"^(error at .*: path conflicts with systemd unit or dropin|warning at .*: (contains a NUL character|"
-                        rb"user/group settings on a hard link are ignored|unit .* is enabled, but its template .* has no install section|"
-                        rb"filesystem overwrites partitioned device|wipeTable without wipeFilesystem: the filesystem stays))\n", re.M)
+                        rb"user/group ignored for hard link|template unit .* for .* doesn't have Install section|"
+                        rb"filesystem overwrites partitioned device|device matches disk with wipeTable enabled; filesystem will be wiped))\n", re.M)
 # Where the original has null for an object, it warns that it may be wrong about places.
 THEIRS_ALONE = re.compile(rb"^warning at .*: context tree does not match content tree at .*\n", re.M)
 
@@ -83,6 +83,29 @@ def findings(done, has_places):
     return found | ({COLLISION.pattern} if COLLISION.search(done.stdout) else set())
 
 
+# Where we say more than the original does: syntax of data: URLs and of units; what is newer than 2.14.
+OUR_WORDS = re.compile(rb"bad base64 in|bad percent-encoding in|not a data: URL|invalid unit content|raid level is required$")
+OTHER_VERSION = re.compile(rb"older than 3\.[46]\.0$")
+
+
+def messages(done):
+    """{(kind, setting): what is said of it}, without what has words of its own."""
+    said = {}
+    for kind, path, _, _, message in FINDING.findall(done.stdout):
+        if COLLISION.search(message):
+            continue
+        message = OTHER_VERSION.sub(b"", message).replace(b"Unused key", b"unused key").strip()
+        said.setdefault((kind, path.lower()), set()).add(message)
+    return said
+
+
+def differently_said(ours, theirs):
+    """Settings that both find fault with, in other words."""
+    a, b = messages(ours), messages(theirs)
+    return {key: (a[key], b[key]) for key in a.keys() & b.keys()
+            if a[key] != b[key] and not any(OUR_WORDS.search(message) for message in a[key])}
+
+
 def difference(text):
     """None, or how the validators differ on a configuration.
 
@@ -96,4 +119,6 @@ def difference(text):
     if is_odd:
         ours, theirs = without(UNUSED, ours), without(UNUSED, theirs)
     a, b = (findings(done, not is_odd and b"null" not in text) for done in (ours, theirs))
-    return f"only ours {sorted(a - b, key=str)}, only theirs {sorted(b - a, key=str)}" if a != b else None
+    if a != b:
+        return f"only ours {sorted(a - b, key=str)}, only theirs {sorted(b - a, key=str)}"
+    return None if is_odd else differently_said(ours, theirs) or None

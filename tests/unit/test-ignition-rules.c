@@ -14,7 +14,8 @@ static const struct {
 } rules[] = {
         /* resources */
         { 6, "", "\"storage\":{\"files\":[{\"path\":\"/a\",\"contents\":{\"source\":\"%zz\"}}]}",
-          "error at $.storage.files.0.contents.source, line 2 col 55: invalid url scheme\n", true },
+          "error at $.storage.files.0.contents.source, line 2 col 55: unable to parse url\n",
+          true },
         { 6, "",
           "\"storage\":{\"files\":[{\"path\":\"/a\",\"contents\":{\"source\":\"ftp://h/x\"}}]}",
           "error at $.storage.files.0.contents.source, line 2 col 55: invalid url scheme\n", true },
@@ -26,10 +27,12 @@ static const struct {
           "error at $.storage.files.0.contents.source, line 2 col 55: invalid url scheme\n", true },
         { 6, "",
           "\"storage\":{\"files\":[{\"path\":\"/a\",\"contents\":{\"source\":\"arn:aws:ec2:::b/o\"}}]}",
-          "error at $.storage.files.0.contents.source, line 2 col 55: invalid S3 ARN\n", true },
+          "error at $.storage.files.0.contents.source, line 2 col 55: invalid S3 ARN format\n",
+          true },
         { 6, "",
           "\"storage\":{\"files\":[{\"path\":\"/a\",\"contents\":{\"source\":\"arn:aws:s3:::b\"}}]}",
-          "error at $.storage.files.0.contents.source, line 2 col 55: invalid S3 ARN\n", true },
+          "error at $.storage.files.0.contents.source, line 2 col 55: invalid S3 ARN format\n",
+          true },
         { 6, "",
           "\"storage\":{\"files\":[{\"path\":\"/a\",\"contents\":{\"source\":\"s3://b/o?versionId=\"}}]}",
           "error at $.storage.files.0.contents.source, line 2 col 55: invalid S3 object VersionId\n",
@@ -99,10 +102,10 @@ static const struct {
         { 6, ",\"proxy\":{\"httpProxy\":\"ftp://h\"}", "\"passwd\":{}",
           "error at $.ignition.proxy.httpProxy, line 1 col 53: proxies must be http(s)\n", true },
         { 6, ",\"proxy\":{\"httpsProxy\":\"http://h\"}", "\"passwd\":{}",
-          "warning at $.ignition.proxy.httpsProxy, line 1 col 54: insecure HTTP proxy for HTTPS\n",
+          "warning at $.ignition.proxy.httpsProxy, line 1 col 54: insecure plaintext HTTP proxy specified for HTTPS resources\n",
           false },
         { 6, ",\"proxy\":{\"httpProxy\":\"%zz\"}", "\"passwd\":{}",
-          "error at $.ignition.proxy.httpProxy, line 1 col 53: proxies must be http(s)\n", true },
+          "error at $.ignition.proxy.httpProxy, line 1 col 53: unable to parse url\n", true },
         /* nodes */
         { 6, "", "\"storage\":{\"files\":[{}]}",
           "error at $.storage.files.0.path, line 2 col 22: path not specified\n", true },
@@ -123,7 +126,7 @@ static const struct {
           "warning at $.storage.files.0.mode, line 2 col 41: setuid/setgid/sticky bits are not supported in spec versions older than 3.6.0\n",
           false },
         { 6, "", "\"storage\":{\"files\":[{\"path\":\"/a\",\"overwrite\":true}]}",
-          "error at $.storage.files.0.overwrite, line 2 col 46: overwrite must be false if no contents source is specified\n",
+          "error at $.storage.files.0.overwrite, line 2 col 46: overwrite must be false if source is unspecified\n",
           true },
         { 6, "", "\"storage\":{\"directories\":[{\"path\":\"/d\",\"mode\":9999}]}",
           "error at $.storage.directories.0.mode, line 2 col 47: illegal file mode\n", true },
@@ -137,7 +140,7 @@ static const struct {
           "error at $.storage.links.0, line 2 col 52: hard link target is a directory\n", true },
         { 6, "",
           "\"storage\":{\"links\":[{\"path\":\"/l\",\"target\":\"/d\",\"hard\":true,\"user\":{\"id\":1},\"group\":{\"id\":1}}]}",
-          "warning at $.storage.links.0.user, line 2 col 68: user/group settings on a hard link are ignored\nwarning at $.storage.links.0.group, line 2 col 85: user/group settings on a hard link are ignored\n",
+          "warning at $.storage.links.0.user, line 2 col 68: user/group ignored for hard link\nwarning at $.storage.links.0.group, line 2 col 85: user/group ignored for hard link\n",
           false },
         { 6, "",
           "\"storage\":{\"files\":[{\"path\":\"/l/f\"}],\"links\":[{\"path\":\"/l\",\"target\":\"/d\"}]}",
@@ -218,9 +221,10 @@ static const struct {
           "error at $.storage.raid.0.devices.1, line 2 col 64: duplicate entry defined\n", true },
         /* file systems */
         { 6, "", "\"storage\":{\"filesystems\":[{\"format\":\"ext4\"}]}",
-          "error at $.storage.filesystems.0.device, line 2 col 28: device is required\n", true },
+          "error at $.storage.filesystems.0.device, line 2 col 28: path not specified\n", true },
         { 6, "", "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"path\":\"/p\"}]}",
-          "error at $.storage.filesystems.0.format, line 2 col 28: format is required\n", true },
+          "error at $.storage.filesystems.0.format, line 2 col 28: format cannot be empty when path, label, uuid, wipeFilesystem, options, or mountOptions is specified\n",
+          true },
         { 6, "", "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"zfs\"}]}",
           "error at $.storage.filesystems.0.format, line 2 col 51: invalid filesystem format\n",
           true },
@@ -238,8 +242,7 @@ static const struct {
           "error at $.storage.filesystems.0.label, line 2 col 66: filesystem labels cannot be longer than 16 characters when using ext4\n",
           true },
         { 6, "",
-          "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"btrfs\",\"label\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}]}",
-          "error at $.storage.filesystems.0.label, line 2 col 67: filesystem labels cannot be longer than 256 characters when using btrfs\n",
+          "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"btrfs\",\"label\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}]}", "error at $.storage.filesystems.0.label, line 2 col 67: filesystem labels cannot be longer than 256 characters when using btrfs\n",
           true },
         { 6, "",
           "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"xfs\",\"label\":\"aaaaaaaaaaaaa\"}]}",
@@ -250,7 +253,8 @@ static const struct {
           "error at $.storage.filesystems.0.label, line 2 col 66: filesystem labels cannot be longer than 15 characters when using swap\n",
           true },
         { 6, "",
-          "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"vfat\",\"label\":\"aaaaaaaaaaaa\"}]}", "error at $.storage.filesystems.0.label, line 2 col 66: filesystem labels cannot be longer than 11 characters when using vfat\n",
+          "\"storage\":{\"filesystems\":[{\"device\":\"/d\",\"format\":\"vfat\",\"label\":\"aaaaaaaaaaaa\"}]}",
+          "error at $.storage.filesystems.0.label, line 2 col 66: filesystem labels cannot be longer than 11 characters when using vfat\n",
           true },
         { 7, "", "\"storage\":{\"filesystems\":[{\"format\":\"virtiofs\"}]}",
           "error at $.storage.filesystems.0.device, line 2 col 28: device is required\n", true },
@@ -283,14 +287,14 @@ static const struct {
           false },
         { 6, "",
           "\"storage\":{\"disks\":[{\"device\":\"/d\",\"wipeTable\":true}],\"filesystems\":[{\"device\":\"/d\",\"format\":\"ext4\"}]}",
-          "warning at $.storage.filesystems.0, line 2 col 71: wipeTable without wipeFilesystem: the filesystem stays\n",
+          "warning at $.storage.filesystems.0, line 2 col 71: device matches disk with wipeTable enabled; filesystem will be wiped\n",
           false },
         /* LUKS */
         { 6, "", "\"storage\":{\"luks\":[{\"name\":\"a/b\",\"device\":\"/d\"}]}",
-          "error at $.storage.luks.0.name, line 2 col 28: device names must not contain slashes\n",
+          "error at $.storage.luks.0.name, line 2 col 28: device names cannot contain slashes\n",
           true },
         { 6, "", "\"storage\":{\"luks\":[{\"name\":\"l\"}]}",
-          "error at $.storage.luks.0.device, line 2 col 21: device is required\n", true },
+          "error at $.storage.luks.0.device, line 2 col 21: disk device is required\n", true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"label\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}]}",
           "error at $.storage.luks.0.label, line 2 col 58: luks device labels cannot be longer than 47 characters\n",
@@ -309,7 +313,7 @@ static const struct {
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"tang\":[{\"url\":\"http://h\"}]}}]}",
-          "error at $.storage.luks.0.clevis.tang.0.thumbprint, line 2 col 69: tang thumbprint is required\n",
+          "error at $.storage.luks.0.clevis.tang.0.thumbprint, line 2 col 69: thumbprint is required\n",
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"tang\":[{\"url\":\"http://h\",\"thumbprint\":\"x\",\"advertisement\":\"{\"}]}}]}",
@@ -317,19 +321,19 @@ static const struct {
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"custom\":{\"pin\":\"a\"}}}]}",
-          "error at $.storage.luks.0.clevis.custom.config, line 2 col 70: clevis custom config is required\n",
+          "error at $.storage.luks.0.clevis.custom.config, line 2 col 70: missing required custom clevis config\n",
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"custom\":{\"config\":\"a\"}}}]}",
-          "error at $.storage.luks.0.clevis.custom.pin, line 2 col 70: clevis custom pin is required\n",
+          "error at $.storage.luks.0.clevis.custom.pin, line 2 col 70: missing required custom clevis pin\n",
           true },
         { 5, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"custom\":{\"pin\":\"a\",\"config\":\"b\"}}}]}",
-          "error at $.storage.luks.0.clevis.custom.pin, line 2 col 76: unknown clevis custom pin\n",
+          "error at $.storage.luks.0.clevis.custom.pin, line 2 col 76: unsupported clevis pin\n",
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"clevis\":{\"tpm2\":true,\"custom\":{\"pin\":\"a\",\"config\":\"b\"}}}]}",
-          "error at $.storage.luks.0.clevis, line 2 col 60: cannot use clevis custom with tang, tpm2 or threshold\n",
+          "error at $.storage.luks.0.clevis, line 2 col 60: cannot use custom clevis config with tpm2, tang, or threshold\n",
           true },
         { 6, "",
           "\"storage\":{\"luks\":[{\"name\":\"l\",\"device\":\"/dev/a\",\"cex\":{\"enabled\":true},\"clevis\":{\"tpm2\":true}}]}",
@@ -351,7 +355,7 @@ static const struct {
           true },
         { 6, "",
           "\"systemd\":{\"units\":[{\"name\":\"a.service\",\"enabled\":true,\"contents\":\"[Unit]\"}]}",
-          "warning at $.systemd.units.0.contents, line 2 col 67: unit a.service is enabled, but has no install section so enable does nothing\n",
+          "warning at $.systemd.units.0.contents, line 2 col 67: unit \"a.service\" is enabled, but has no install section so enable does nothing\n",
           false },
         { 6, "",
           "\"systemd\":{\"units\":[{\"name\":\"a.service\",\"dropins\":[{\"name\":\"b\"}]}]}",
@@ -367,7 +371,7 @@ static const struct {
           "error at $.systemd.units.1, line 2 col 43: duplicate entry defined\n", true },
         { 6, "",
           "\"systemd\":{\"units\":[{\"name\":\"a@.service\",\"contents\":\"[Unit]\"},{\"name\":\"a@b.service\",\"enabled\":true}]}",
-          "warning at $.systemd.units.1.enabled, line 2 col 95: unit a@b.service is enabled, but its template a@.service has no install section\n",
+          "warning at $.systemd.units.1.enabled, line 2 col 95: template unit \"a@.service\" for \"a@b.service\" doesn't have Install section\n",
           false },
         /* accounts and arguments */
         { 6, "", "\"passwd\":{\"users\":[{\"name\":\"a\"},{\"name\":\"a\"}]}",
@@ -430,10 +434,60 @@ static void test_rules(void **state _unused_)
         }
 }
 
+/* Objects of S3, in version 3.6; what is wrong with them, NULL: nothing. */
+static const struct {
+        const char *source, *wrong;
+} objects[] = {
+        { "s3://b/k?versionId=1", NULL },
+        { "s3://b/k?versionId", "invalid S3 object VersionId" },
+        { "s3://b/k?a&versionId=", "invalid S3 object VersionId" },
+        { "s3://b/k?version%49d=", "invalid S3 object VersionId" },
+        { "s3://b/k?versionId=1&versionId=", NULL },
+        { "s3://b/k?versionId=&versionId=1", "invalid S3 object VersionId" },
+        { "s3://b/k?versionId=;&versionId=1", NULL },
+        { "s3://b/k?versionId=%zz", NULL },
+        { "s3://b/k?versionid=", NULL },
+        { "s3://b/k#?versionId=", NULL },
+        { "arn:aws:s3:::b/k", NULL },
+        { "ARN:aws:s3:::b/k", NULL },
+        { "arn:aws:s3:::b/some/k?versionId=1", NULL },
+        { "arn:aws:s3:::b/k?versionId=", "invalid S3 object VersionId" },
+        { "arn:aws:s3:::b", "invalid S3 ARN format" },
+        { "arn:aws:s3:::b?/k", "invalid S3 ARN format" },
+        { "arn:aws:s3:::b#/k", "invalid S3 ARN format" },
+        { "arn:aws:s3::b/k", "invalid S3 ARN format" },
+        { "arn:aws:s3x:::b/k", "invalid S3 ARN format" },
+        { "arn:", "invalid S3 ARN format" },
+        { "arn:/aws:s3:::b/k", "invalid S3 ARN format" },
+        { "arn:aws:s3:us-west-2:1:accesspoint", "invalid S3 ARN format" },
+        { "arn:aws:s3:us-west-2:1:accesspoint/", "invalid S3 ARN format" },
+        { "arn:aws:s3:us-west-2:1:accesspoint/name", "invalid S3 ARN format" },
+        { "arn:aws:s3:us-west-2:1:accesspoint/name/object/k", NULL },
+};
+
+static void test_objects(void **state _unused_)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+                _cleanup_findings_ struct findings findings = {};
+                _cleanup_config_ struct config config = {};
+                _cleanup_free_ char *text = string_format(
+                        "{\"ignition\":{\"version\":\"3.6.0\"},\"storage\":{\"files\":[{\"path\":"
+                        "\"/a\",\"contents\":{\"source\":\"%s\"}}]}}",
+                        objects[i].source);
+                struct error err = {};
+                int r = config_load("test", text, strlen(text), &config, &findings, &err);
+
+                assert_int_equal(r < 0, objects[i].wrong != NULL);
+                if (objects[i].wrong)
+                        assert_non_null(strstr(findings.text.data, objects[i].wrong));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rules),
+                cmocka_unit_test(test_objects),
         };
 
         return test_run(tests);
