@@ -75,21 +75,28 @@ static bool has_place(const struct partition *p)
         return p->start_mib.set && p->size_mib.set && p->start_mib.value != 0;
 }
 
-/* Its last MiB; of a size of 0 the one before its first. Wraps as the original's does. */
+/* Its last MiB; of a size of 0, which takes all there is, its first. Wraps as the original's does.
+ */
 static int64_t last_mib(const struct partition *p)
 {
-        return (int64_t)((uint64_t)p->start_mib.value + (uint64_t)p->size_mib.value - 1);
+        uint64_t size = (uint64_t)p->size_mib.value;
+
+        return (int64_t)((uint64_t)p->start_mib.value + (size ? size - 1 : 0));
+}
+
+/* To the letter, for sizes that are none. */
+static bool reaches_into(const struct partition *p, const struct partition *o)
+{
+        int64_t from = p->start_mib.value, to = last_mib(p);
+        int64_t first = o->start_mib.value, last = last_mib(o);
+
+        return (from >= first && from <= last) || (to >= first && to <= last) ||
+               (from < first && to > last);
 }
 
 static bool partitions_overlap(const struct partition *a, const struct partition *b)
 {
-        int64_t from = a->start_mib.value, to = b->start_mib.value;
-
-        if (!has_place(a) || !has_place(b))
-                return false;
-        return (from >= to && from <= last_mib(b)) || (to >= from && to <= last_mib(a)) ||
-               (from <= to && last_mib(a) >= last_mib(b)) ||
-               (to <= from && last_mib(b) >= last_mib(a));
+        return has_place(a) && has_place(b) && (reaches_into(a, b) || reaches_into(b, a));
 }
 
 static void validate_pairs(const struct check *c, const struct disk *d, const struct partition *b)
@@ -317,7 +324,7 @@ void validate_tang(const struct check *c, const void *object)
         const struct tang *t = object;
         char scheme[URL_SCHEME_MAX];
 
-        if (string_is_empty(t->url) || url_scheme(t->url, scheme) < 0)
+        if (url_scheme(t->url ?: "", scheme) < 0)
                 ERROR(c, t->at, "url", "unable to parse url");
         else if (!streq(scheme, "http") && !streq(scheme, "https"))
                 ERROR(c, t->at, "url", "invalid url scheme");

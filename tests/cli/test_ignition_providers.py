@@ -22,6 +22,8 @@ import threading
 import unittest
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT / "tests" / "lib"))
+import vendor
 PROGRAMS = pathlib.Path(os.environ.get("SLIPWAY_PROGRAMS", PROJECT / "build" / "release"))
 IGNITION = PROGRAMS.resolve() / "libexec" / "ignition"
 # Under valgrind all takes its time, and the processor is valgrind's.
@@ -592,11 +594,172 @@ class Drives(Case):
         self.remove(link)
 
 
+# linux/hyperv.h: what is to be done with which pool, or how that went; then the kind of value, the lengths, key and value.
+KVP_SET, KVP_DELETE, KVP_REGISTER, KVP_TEXT = 1, 2, 100, 1
+KVP_HEAD = struct.Struct("=BBH")
+
+
+class KvpKernel(threading.Thread):
+    """Linux's side of /dev/vmbus/hv_kvp: registers one daemon, and passes on the host's messages, each when the one before is answered."""
+
+    def __init__(self, path, messages):
+        super().__init__(daemon=True)
+        self.messages, self.answers, self.done = messages, [], threading.Event()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.bind(str(path))
+        self.socket.listen(1)
+
+    def run(self):
+        daemon, _ = self.socket.accept()
+        with daemon:
+            first = daemon.recv(1 << 16)
+            self.answers.append(KVP_HEAD.unpack_from(first)[0])
+            daemon.send((KVP_HEAD.pack(KVP_REGISTER, 0, 0) + b"3.1").ljust(len(first), b"\0"))
+            for message in self.messages:
+                daemon.send(message.ljust(len(first), b"\0"))
+                self.answers.append(struct.unpack_from("=i", daemon.recv(1 << 16))[0])
+            self.done.set()
+            daemon.recv(1) # until it ends
+
+
+def kvp_set(key, value, pool=0):
+    key, value = key + b"\0", value + b"\0"
+    return KVP_HEAD.pack(KVP_SET, pool, 0) + struct.pack("=III512s2048s", KVP_TEXT, len(key), len(value), key, value)
+
+
+def kvp_delete(key, pool=0):
+    return KVP_HEAD.pack(KVP_DELETE, pool, 0) + struct.pack("=I512s", len(key) + 1, key)
+
+
+def kvp_pool(data):
+    """Keys and values; what is behind their ends is left from before."""
+    return [tuple(text.split(b"\0")[0] for text in pair) for pair in struct.iter_unpack("512s2048s", data)]
+
+
+@unittest.skipIf(WATCHED, "what is loaded into the agent and traces it does not go with valgrind")
+class Hypervisors(Case):
+    """Hosts that no machine of ours has. What plays them is held against the hypervisor's own client where there is one."""
+
+    VARIABLE = "guestinfo.ignition.config.data"
+    HOST = PROGRAMS.resolve() / "tests" / "tools" / "vmware-host"
+    STAND_IN = PROGRAMS.resolve() / "tests" / "tools" / "stand-in.so"
+
+    def on_vmware(self, *argv, **variables):
+        """Runs a command in a virtual machine with these variables; what it says, and the variables afterwards."""
+        dump = self.tmp / "variables"
+        done = subprocess.run([self.HOST, "--dump", dump, *[f"{k.replace('_', '.')}={v}" for k, v in variables.items()], "--", *argv],
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done, dict(line.split("=", 1) for line in dump.read_text().splitlines())
+
+    def test_vmware_host_is_fair(self):
+        tool = vendor.program("vmware-rpctool")
+        for value in ("v", "four", "fives", CONFIG.decode(), "x" * 70000):
+            done, _ = self.on_vmware(tool, "info-get guestinfo.x", guestinfo_x=value)
+            self.assertEqual((done.returncode, done.stdout), (0, value + "\n"), done.stderr)
+        done, _ = self.on_vmware(tool, "info-get guestinfo.x")
+        self.assertEqual((done.returncode, done.stderr), (1, "No value found\n"))
+        done, after = self.on_vmware(tool, "info-set guestinfo.x some text", guestinfo_x="old")
+        self.assertEqual((done.returncode, after), (0, {"guestinfo.x": "some text"}))
+
+    def vmware_argv(self, **variables):
+        return [self.HOST, *[f"{k}={v}" for k, v in variables.items()], "--"]
+
+    def test_vmware_port(self):
+        zipped = base64.b64encode(gzip.compress(CONFIG)).decode()
+        ovf = f'<E xmlns:oe="x"><Property oe:key="{self.VARIABLE}" oe:value="{CONFIG64.decode()}"/><Property ' \
+              f'oe:key="{self.VARIABLE}.encoding" oe:value="base64"/></E>'
+        large = json.loads(CONFIG)
+        large["storage"]["files"][0]["contents"] = {"source": "data:," + "x" * 70000}
+        for variables in ({self.VARIABLE: CONFIG.decode()}, {self.VARIABLE: json.dumps(large)},
+                          {self.VARIABLE: zipped, self.VARIABLE + ".encoding": "gzip+base64"}, {"guestinfo.ovfEnv": ovf}):
+            self.found("vmware", wrapper=self.vmware_argv(**variables))
+        self.assertEqual(self.fetch("vmware", wrapper=self.vmware_argv()), [])
+        self.fails("vmware", "unsupported encoding 'rot13'",
+                   wrapper=self.vmware_argv(**{self.VARIABLE: "x", self.VARIABLE + ".encoding": "rot13"}))
+
+    def test_vmware_is_deleted(self):
+        program = self.tmp / "ignition-rmcfg"
+        program.symlink_to(IGNITION)
+        argv = [program, "--platform=vmware", "--log-to-stdout"]
+        done, after = self.on_vmware(*argv, guestinfo_ignition_config_data="x", guestinfo_y="y")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(after, {self.VARIABLE: "e30=", self.VARIABLE + ".encoding": "base64", "guestinfo.y": "y"})
+        done, after = self.on_vmware(*argv, guestinfo_y="y")
+        self.assertEqual((done.returncode, after), (0, {"guestinfo.y": "y"}))
+
+    def stand_in(self, **what):
+        return ["env", f"LD_PRELOAD={self.STAND_IN}", *[f"STAND_IN_{name.upper()}={value}" for name, value in what.items()]]
+
+    def kvp(self, name, messages):
+        kernel = KvpKernel(self.tmp / name, messages)
+        self.addCleanup(kernel.socket.close)
+        kernel.start()
+        return kernel, self.stand_in(device=f"/dev/vmbus/hv_kvp:{self.tmp / name}")
+
+    def test_hyperv(self):
+        """The agent in the daemon's place leaves the pools that the daemon leaves, and says the same to the kernel."""
+        parts = [CONFIG[:20], CONFIG[20:40], CONFIG[40:]]
+        messages = [kvp_set(b"HostName", b"old", 3), kvp_set(b"ignition.config.1", parts[1]), kvp_set(b"gone", b"x"),
+                    kvp_set(b"ignition.config.0", b"not yet"), kvp_set(b"ignition.config.2", parts[2]), kvp_delete(b"gone"),
+                    kvp_set(b"ignition.config.0", parts[0]), kvp_set(b"HostName", b"h", 3), kvp_set(b"long", b"v" * 2047, 1),
+                    kvp_set(b"k" * 511, b"", 1)]
+        place = pathlib.Path("/var/lib/hyperv")
+        kernel, wrapper = self.kvp("ours", messages)
+        self.found("hyperv", wrapper=wrapper)
+        ours = {path.name: path.read_bytes() for path in place.iterdir()}
+        shutil.rmtree(place)
+
+        daemons, wrapper = self.kvp("theirs", messages)
+        with subprocess.Popen([*wrapper, vendor.program("hv_kvp_daemon"), "-n"]) as daemon:
+            try:
+                self.assertTrue(daemons.done.wait(30))
+                theirs = {path.name: path.read_bytes() for path in place.iterdir()}
+            finally:
+                daemon.kill()
+        shutil.rmtree(place)
+        self.assertEqual(kernel.answers, daemons.answers)
+        self.assertEqual(sorted(ours), sorted(theirs))
+        for name, pool in theirs.items():
+            self.assertEqual(kvp_pool(ours[name]), kvp_pool(pool), name)
+
+    def vsock(self, *replies):
+        """An HTTP server on the host's vsock."""
+        path = self.tmp / f"vsock-{len(list(self.tmp.iterdir()))}"
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(path))
+        listener.listen(4)
+        asked = []
+
+        def serve():
+            for reply in replies:
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection:
+                        asked.append(connection.recv(4096))
+                        connection.sendall(reply)
+        threading.Thread(target=serve, daemon=True).start()
+        return asked, self.stand_in(vsock=path)
+
+    def test_applehv(self):
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONFIG)
+        asked, wrapper = self.vsock(head + CONFIG)
+        self.found("applehv", wrapper=wrapper)
+        self.assertRegex(asked[0], rb"(?s)^GET / HTTP/1\.[01]\r\nHost: .*\r\n\r\n$")
+        asked, wrapper = self.vsock(b"HTTP/1.1 503 Busy\r\n\r\n", b"", head + CONFIG)
+        self.found("applehv", wrapper=wrapper)
+        self.assertEqual(len(asked), 3)
+        self.assertEqual(self.fetch("applehv", wrapper=self.vsock(b"HTTP/1.1 404 Not Found\r\n\r\n")[1]), [])
+        self.fails("applehv", "HTTP status 403", wrapper=self.vsock(b"HTTP/1.1 403 Forbidden\r\n\r\n")[1])
+
+
 def enter_namespaces():
     """As root of them, with the services' addresses on the loopback interface."""
     if os.environ.get("PROVIDERS_NAMESPACE") != "1":
         flags = "-nm" if os.geteuid() == 0 else "-rnm"
         os.environ["PROVIDERS_NAMESPACE"] = "1"
+        for client in () if WATCHED else vendor.CLIENTS:  # in there is no network
+            vendor.program(client)
         os.environ["PROVIDERS_ROOT"] = "1" if os.geteuid() == 0 else ""
         os.execvp("unshare", ["unshare", flags, sys.executable, *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -621,7 +784,7 @@ def cover_dev():
 
 
 def load_tests(loader, *_):
-    cases = [Services, Files] + ([Drives] if os.environ.get("PROVIDERS_ROOT") else [])
+    cases = [Services, Files, Hypervisors] + ([Drives] if os.environ.get("PROVIDERS_ROOT") else [])
     return unittest.TestSuite(loader.loadTestsFromTestCase(case) for case in cases)
 
 
