@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -164,6 +165,17 @@ def differences(theirs, ours):
             and (path, theirs.get(path)) != (LOCK, None)]
 
 
+# What random configurations run into of docs/ignition-files.md: relabelling a home that is not there (nobody made it, or it was
+# in another's that is removed), a home that moves to where there is no directory yet, links behind links, owners of links.
+ON_PURPOSE = re.compile(r"exit theirs 1, ours 0\n.*(: lstat \S+: no such file or directory|usermod: cannot rename directory|: mkdir \S+: file exists)"
+                        r"|[^\n]+:\n +theirs \('l(\S+)', \d+, \d+, (.*)\)\n +ours +\('l\2', \d+, \d+, \3\)", re.S)
+
+
+def is_on_purpose(different):
+    whole = different[0].startswith("exit ")
+    return all(ON_PURPOSE.match(text) for text in (["\n".join(different)] if whole else different))
+
+
 def hold(place, cases):
     """Runs the cases, several at a time; True for each that holds, and a word about each that does not."""
     def work(lane):
@@ -171,6 +183,8 @@ def hold(place, cases):
         for name, case in list(cases.items())[lane::LANES]:
             different = pair.run(*case)
             expected = name in files_cases.DIFFERENT
+            if different and name.startswith("random ") and is_on_purpose(different):
+                different = []
             if different and not expected:
                 print(f"not the same: {name}\n  " + "\n  ".join(different), flush=True)
             if expected and not different:
