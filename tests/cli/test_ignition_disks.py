@@ -177,6 +177,21 @@ class Disks(unittest.TestCase):
         self.provision(filesystems=[{"device": other["device"], "format": "none", "wipeFilesystem": True}])
         self.assertNotIn("TYPE", tags(other["device"]))
 
+    def test_wiping_the_table_wipes_the_file_system(self):
+        """That a whole disk held, as the validator warns; the original lets sgdisk zap it."""
+        for kind in ("ext4", "xfs", "vfat", "swap"):
+            with self.subTest(kind):
+                device = self.disk()
+                output("mkswap" if kind == "swap" else f"mkfs.{kind}", device)
+                before = tags(device)["UUID"]
+                wish = {"device": device, "format": kind}
+                self.provision(filesystems=[wish])
+                self.assertEqual(tags(device)["UUID"], before)
+                self.provision(disks=[{"device": device, "wipeTable": True}], filesystems=[wish])
+                self.assertNotEqual(tags(device)["UUID"], before)
+                self.assertEqual(tags(device)["TYPE"], kind)
+                self.assertNotIn("PTTYPE", tags(device))
+
     def test_mount_and_umount(self):
         device = self.disk()
         (self.root / "link").symlink_to("elsewhere")
