@@ -41,7 +41,6 @@ LIBRARIES = {
     "zlib.h": ("composer/unpack.c", "ignition/gzip.c"),
     "systemd/sd-event.h": "update/bus.c",
     "systemd/sd-daemon.h": "update/progress.c",
-    "systemd/sd-journal.h": "ignition/announce.c",
 }
 
 
