@@ -3,11 +3,8 @@
 /* The program `ignition-boot`, which the initrd's units call:
  *
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
- * is to be provisioned, or /run/ignition/undecided when that can only be told once ROOT is mounted
- *                  (and /run/ignition/captured beside the first when ROOT is another machine's)
- *   forget         removes from ROOT what made it that machine's
- *   stamp          ROOT carries the stamp of this machine from now on
- *   stamp-missing  exit status 0: it does not
+ *                  is to be provisioned, or /run/ignition/undecided when that can only be told once
+ *                  ROOT is mounted
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
  *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
@@ -99,12 +96,12 @@ static int stamp_missing(struct error *err)
         return fd < 0 ? fd : boot_read_stamp(fd, system) == BOOT_PROVISIONED;
 }
 
+/* An exit status: what is found makes the condition false. */
 static int root_missing(struct error *err)
 {
         char name[ROOT_NAME_MAX];
-        int r = find_root(name, err);
 
-        return r < 0 ? r : !r;
+        return find_root(name, err);
 }
 
 static int make_root(struct error *err)

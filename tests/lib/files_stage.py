@@ -143,7 +143,7 @@ ENABLED = {"enabled.service", "static.service", "aliased.service", "tmpl@.servic
 def preset_lines(text):
     """Order and repetition aside: 2.14 appends in the order of the configuration. It also disables what is not
     enabled, in lines that newer ones do without."""
-    lines = {line.rstrip() for line in text.splitlines() if line}
+    lines = {" ".join(line.split()) for line in text.splitlines() if line}
     return sorted(line for line in lines if not line.startswith("disable ") or line.split()[1] in ENABLED)
 
 
