@@ -54,6 +54,8 @@ static const struct config_record verification_record =
                 NEST(resource, "verification", 0, TYPE_OBJECT, verification, verification_record)
 
 static const struct config_field resource_fields[] = { RESOURCE_FIELDS(1, 0, 0), {} };
+static const struct config_field authority_fields[] = { RESOURCE_FIELDS(1, 0, CONFIG_PLAIN_IN_0),
+                                                        {} };
 static const struct config_field key_file_fields[] = {
         RESOURCE_FIELDS(1, CONFIG_SECRET, CONFIG_SECRET_URL), {}
 };
@@ -67,7 +69,7 @@ static const struct config_record key_file_record =
 static const struct config_record merged_record =
         KEYED(resource, source, .fields = resource_fields, .validate = validate_merged_reference);
 static const struct config_record authority_record =
-        KEYED(resource, source, .fields = resource_fields, .validate = validate_authority);
+        KEYED(resource, source, .fields = authority_fields, .validate = validate_authority);
 static const struct config_record contents_record =
         KEYED(resource, source, .fields = contents_fields, .validate = validate_resource);
 
@@ -105,7 +107,7 @@ static const struct config_record directory_record =
 
 static const struct config_field link_fields[] = {
         NODE_FIELDS,
-        ROW(link, "target", 0, TYPE_STRING, target),
+        FLAG(link, "target", 0, TYPE_STRING, target, CONFIG_PLAIN_IN_2),
         ROW(link, "hard", 0, TYPE_BOOL, hard),
         {},
 };
@@ -115,7 +117,7 @@ static const struct config_record link_record =
 static const struct config_field partition_fields[] = {
         ROW(partition, "guid", 0, TYPE_STRING, guid),
         ROW(partition, "label", 0, TYPE_STRING, label),
-        ROW(partition, "number", 0, TYPE_INT, number),
+        FLAG(partition, "number", 0, TYPE_INT, number, CONFIG_PLAIN),
         ROW(partition, "resize", 2, TYPE_BOOL, resize),
         ROW(partition, "shouldExist", 0, TYPE_BOOL, should_exist),
         ROW(partition, "sizeMiB", 0, TYPE_INT, size_mib),
@@ -139,7 +141,7 @@ static const struct config_record disk_record =
 
 static const struct config_field raid_fields[] = {
         ROW(raid, "devices", 0, TYPE_STRINGS, devices),
-        ROW(raid, "level", 0, TYPE_STRING, level),
+        FLAG(raid, "level", 0, TYPE_STRING, level, CONFIG_PLAIN_IN_2),
         ROW(raid, "name", 0, TYPE_PLAIN, name),
         FLAG(raid, "options", 0, TYPE_STRINGS, options, CONFIG_DUPLICATES_ALLOWED),
         ROW(raid, "spares", 0, TYPE_INT, spares),
@@ -172,9 +174,9 @@ static const struct config_record tang_record =
         KEYED(tang, url, .fields = tang_fields, .validate = validate_tang);
 
 static const struct config_field custom_fields[] = {
-        ROW(clevis_custom, "config", 0, TYPE_STRING, config),
+        FLAG(clevis_custom, "config", 0, TYPE_STRING, config, CONFIG_PLAIN_IN_2),
         ROW(clevis_custom, "needsNetwork", 0, TYPE_BOOL, needs_network),
-        ROW(clevis_custom, "pin", 0, TYPE_STRING, pin),
+        FLAG(clevis_custom, "pin", 0, TYPE_STRING, pin, CONFIG_PLAIN_IN_2),
         {},
 };
 static const struct config_record custom_record = RECORD(clevis_custom, .fields = custom_fields);
@@ -373,7 +375,10 @@ bool config_null_clears(const struct config_field *f, unsigned minor)
 {
         if (f->type == TYPE_OBJECT)
                 return minor <= 2 && (f->flags & CONFIG_ABSENT_IN_2);
-        return f->type != TYPE_PLAIN;
+        if (f->type == TYPE_PLAIN || (f->flags & CONFIG_PLAIN))
+                return false;
+        return !(minor <= 2 && (f->flags & CONFIG_PLAIN_IN_2)) &&
+               !(minor == 0 && (f->flags & CONFIG_PLAIN_IN_0));
 }
 
 const struct config_field *config_field_find(const struct config_record *record, const char *key,

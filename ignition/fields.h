@@ -25,6 +25,9 @@ enum config_field_flags {
         CONFIG_SECRET = 1 << 3,             /* removed when the machine is provisioned */
         CONFIG_SECRET_URL = 1 << 4,         /* likewise, but a URL has to stay: an empty one */
         CONFIG_ABSENT_IN_2 = 1 << 6, /* an object that in 3.2 may be absent, not only empty */
+        CONFIG_PLAIN = 1 << 7,       /* null changes nothing, as of TYPE_PLAIN */
+        CONFIG_PLAIN_IN_2 = 1 << 8,  /* likewise, up to 3.2 */
+        CONFIG_PLAIN_IN_0 = 1 << 9,  /* likewise, in 3.0 */
 };
 
 struct config_field {

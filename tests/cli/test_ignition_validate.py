@@ -77,6 +77,8 @@ CLEVIS_NULL = {
     "clevis.custom, null, empty": b'"clevis":{"custom":{"pin":"tpm2","config":"x"},"custom":null,"custom":{},"tpm2":true}',
     "clevis, then null": b'"clevis":{"custom":{"pin":"bad"}},"clevis":null',
     "clevis, null, another": b'"clevis":{"custom":{"pin":"bad"}},"clevis":null,"clevis":{"tpm2":true}',
+    "custom's pin, then null": b'"clevis":{"custom":{"pin":"tpm2","pin":null,"config":"x"}}',
+    "custom's config, then null": b'"clevis":{"custom":{"pin":"tpm2","config":"x","config":null}}',
     "keyFile, then null": b'"keyFile":{"compression":"bad"},"keyFile":null',
 }
 
@@ -88,6 +90,12 @@ def version(text):
 # What Go's decoder takes or refuses, and json-c or a stricter reader would not.
 GO = {
     **{f"{name}, {v}": volume(text, v.encode()) for name, text in CLEVIS_NULL.items() for v in ("3.2.0", "3.3.0")},
+    **{f"level, then null, {v}": config(b'"storage":{"raid":[{"name":"a","devices":["/dev/a"],"level":"raid1","level":null}]}', v.encode())
+       for v in ("3.0.0", "3.1.0", "3.2.0", "3.3.0")},
+    **{f"authority, then null, {v}": b'{"ignition":{"version":"' + v + b'","security":{"tls":{"certificateAuthorities":['
+       b'{"source":"data:,x","source":null}]}}}}' for v in (b"3.0.0", b"3.1.0")},
+    **{f"number, then null, {v}": config(b'"storage":{"disks":[{"device":"/dev/a","partitions":[{"number":1,"number":null}]}]}', v.encode())
+       for v in ("3.0.0", "3.1.0", "3.2.0", "3.3.0")},
     "version with zeros": version(b"3.03.0"), "signed version": version(b"+3.3.0"), "negative version": version(b"3.3.-0"),
     "empty prerelease": version(b"3.3.0-"), "empty metadata": version(b"3.3.0+"), "both empty": version(b"3.3.0-+"),
     "metadata of a dash": version(b"3.3.0+-"), "metadata": version(b"3.3.0+a"), "prerelease": version(b"3.3.0-a"),
