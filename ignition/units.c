@@ -158,6 +158,7 @@ static void presets_done(struct presets *p)
         free(p->items);
 }
 
+/* A template beside its instances adds none: of two lines only the first would count. */
 static int add_preset(struct presets *p, const char *unit, bool enable)
 {
         const char *verb = enable ? "enable" : "disable", *at = strchr(unit, '@');
@@ -171,9 +172,11 @@ static int add_preset(struct presets *p, const char *unit, bool enable)
                 return -ENOMEM;
         }
         n = instance ? (int)(strrchr(unit, '.') - at - 1) : 0;
-        for (size_t i = 0; instance && i < p->count; i++) {
+        for (size_t i = 0; at && i < p->count; i++) {
                 if (!streq(p->items[i].key, key))
                         continue;
+                if (!instance)
+                        return 0;
                 if (asprintf(&line, "%s %.*s", p->items[i].line, n, at + 1) < 0) {
                         line = NULL;
                         return -ENOMEM;

@@ -210,6 +210,10 @@ UNITS = {
     "enable": units_case({"name": "disabled.service", "enabled": True}),
     "enable several": units_case({"name": "z.service", "enabled": True, "contents": UNIT},
                                  {"name": "b.timer", "enabled": True}, {"name": "m.mount", "enabled": True}),
+    "enable a template before its instances": units_case(
+        {"name": "tmpl@.service", "enabled": True}, {"name": "tmpl@x.service", "enabled": True}, {"name": "tmpl@y.service", "enabled": True}),
+    "enable a template behind an instance": units_case(
+        {"name": "tmpl@x.service", "enabled": True}, {"name": "tmpl@.service", "enabled": True}, {"name": "tmpl@y.service", "enabled": True}),
     "enable beside presets": units_case({"name": "disabled.service", "enabled": True}, kind="fedora"),
     "enable what the preset says": units_case({"name": "before.service", "enabled": True}, kind="fedora"),
     "disable": units_case({"name": "enabled.service", "enabled": False}),
