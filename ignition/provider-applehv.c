@@ -54,7 +54,7 @@ static int attempt(struct config_text *ret, bool *ret_again, struct error *err)
 {
         static const char request[] =
                 "GET / HTTP/1.0\r\nHost: host\r\nAccept: "
-                "application/vnd.coreos.ignition+json;version=" CONFIG_NEWEST_VERSION
+                "application/vnd.coreos.ignition+json;version=" CONFIG_STABLE_VERSION
                 ", */*;q=0.1\r\n\r\n";
         _cleanup_buffer_ struct buffer b = {};
         _cleanup_close_ int fd = connect_host(err);

@@ -177,6 +177,31 @@ class Configurations(FetchTest):
         self.assertTrue((self.host.path / "neednet").exists())
         self.assertTrue((self.host.path / "cache.json").exists())
 
+    def test_what_needs_the_network_offline(self):
+        tang = {"url": "http://127.0.0.1:1", "thumbprint": "x"}
+        remote = {"source": "http://127.0.0.1:1/x"}
+        cases = [
+            (False, {}), (False, {"keyFile": {"source": "data:,x"}}), (True, {"keyFile": remote}),
+            (True, {"clevis": {"tang": [tang]}}), (False, {"clevis": {"tang": [{**tang, "advertisement": "{}"}]}}),
+            (True, {"clevis": {"tang": [{**tang, "advertisement": "{}"}, {**tang, "url": "http://127.0.0.1:2"}]}}),
+            (False, {"clevis": {"tpm2": True}}), (False, {"clevis": {"custom": {"pin": "tpm2", "config": "{}"}}}),
+            (True, {"clevis": {"custom": {"pin": "tpm2", "config": "{}", "needsNetwork": True}}}),
+        ]
+        for needed, volume in cases:
+            with self.subTest(volume=volume):
+                for name in ("neednet", "cache.json"):
+                    (self.host.path / name).unlink(missing_ok=True)
+                tree = {"ignition": {"version": "3.4.0"}, "storage": {"luks": [{"name": "a", "device": "/dev/a", **volume}]}}
+                (self.host.path / "config.ign").write_text(json.dumps(tree))
+                self.passes("fetch-offline")
+                self.assertEqual((self.host.path / "neednet").exists(), needed)
+                self.assertTrue((self.host.path / "cache.json").exists())
+        for append in ([], [remote]):
+            (self.host.path / "neednet").unlink(missing_ok=True)
+            self.host.config(files=[{"path": "/x", "append": append}])
+            self.passes("fetch-offline")
+            self.assertEqual((self.host.path / "neednet").exists(), bool(append))
+
     def test_offline_with_a_remote_authority(self):
         tls = {"certificateAuthorities": [{"source": "http://127.0.0.1:1/ca"}]}
         self.host.config({"security": {"tls": tls}})

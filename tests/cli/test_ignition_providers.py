@@ -745,7 +745,7 @@ class Hypervisors(Case):
         head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONFIG)
         asked, wrapper = self.vsock(head + CONFIG)
         self.found("applehv", wrapper=wrapper)
-        self.assertRegex(asked[0], rb"(?s)^GET / HTTP/1\.[01]\r\nHost: .*\r\n\r\n$")
+        self.assertRegex(asked[0], rb"(?s)^GET / HTTP/1\.[01]\r\nHost: .*\r\nAccept: .*;version=3\.6\.0, .*\r\n\r\n$")
         asked, wrapper = self.vsock(b"HTTP/1.1 503 Busy\r\n\r\n", b"", head + CONFIG)
         self.found("applehv", wrapper=wrapper)
         self.assertEqual(len(asked), 3)
