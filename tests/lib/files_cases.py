@@ -170,6 +170,8 @@ LINKS = {
         a_link("/srv/real/file", "/srv/one", hard=True, overwrite=True), a_link("/srv/new", "/srv/real/file", hard=True)]),
     "hard link to a hard link that comes later": files_case(links=[
         a_link("/srv/new", "/srv/real/file", hard=True), a_link("/srv/real/file", "/srv/one", hard=True, overwrite=True)]),
+    "hard link where a file of the configuration resolves to": ("debian", config(
+        files=[a_file("/etc/relative/new")], links=[a_link("/srv/real", "/srv/one", hard=True, overwrite=True)])),
     "hard link is there": files_case(links=[a_link("/srv/two", "/srv/one", hard=True)]),
     "hard link overwritten": files_case(links=[a_link("/etc/motd", "/srv/one", hard=True, overwrite=True)]),
     "hard link where another file is": files_case(links=[a_link("/etc/motd", "/srv/one", hard=True)]),
@@ -382,6 +384,7 @@ DIFFERENT = {
     "file through a chain": "2.14 loses its way where a link leads through another",
     "directory through a link": "2.14 loses its way where a link leads through another",
     "hard link through links": "2.14 loses its way where a link leads through another",
+    "hard link where a file of the configuration resolves to": "2.14 makes the file, and removes it for the link",
     "user home through a link": "2.14 looks for the home outside the root, to relabel it",
     "user is there, home missing": "2.14 fails to relabel a home that nobody made",
     "user is there, home deep": "directories above a home that moves are made, as above a new one",
