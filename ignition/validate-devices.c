@@ -263,9 +263,9 @@ void validate_storage(const struct check *c, const void *object)
                 if (!f->device || !d->device || !streq(f->device, d->device))
                         continue;
                 if (d->partitions.count > 0)
-                        WARNING(c, f->at, NULL, "filesystem overwrites partitioned device");
+                        WARNING(c, f->at, "device", "filesystem overwrites partitioned device");
                 else if (config_is_true(&d->wipe_table) && !config_is_true(&f->wipe))
-                        WARNING(c, f->at, NULL,
+                        WARNING(c, f->at, "device",
                                 "device matches disk with wipeTable enabled; filesystem will be wiped");
         }
 }

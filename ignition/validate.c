@@ -301,6 +301,14 @@ void validate_directory(const struct check *c, const void *object)
         validate_mode(c, d->node.at, &d->mode);
 }
 
+static void warn_owner(const struct check *c, const struct owner *o)
+{
+        if (o->id.set)
+                WARNING(c, o->at, "id", "user/group ignored for hard link");
+        if (o->name)
+                WARNING(c, o->at, "name", "user/group ignored for hard link");
+}
+
 void validate_link(const struct check *c, const void *object)
 {
         const struct link *l = object;
@@ -310,10 +318,8 @@ void validate_link(const struct check *c, const void *object)
                 ERROR(c, l->node.at, "target", "link target is required");
         if (!config_is_true(&l->hard))
                 return;
-        if (l->node.user.id.set || l->node.user.name)
-                WARNING(c, l->node.at, "user", "user/group ignored for hard link");
-        if (l->node.group.id.set || l->node.group.name)
-                WARNING(c, l->node.at, "group", "user/group ignored for hard link");
+        warn_owner(c, &l->node.user);
+        warn_owner(c, &l->node.group);
 }
 
 /* ---- units ---- */
@@ -373,7 +379,7 @@ static void validate_instance(const struct check *c, const struct config_list *u
                 if (!u->name || !streq(u->name, template_name) || string_is_empty(u->contents))
                         continue;
                 if (unit_syntax_check(u->contents, &install, &ignored) == 0 && !install)
-                        WARNING(c, instance->at, "enabled",
+                        WARNING(c, instance->at, "contents",
                                 "template unit \"%s\" for \"%s\" doesn't have Install section",
                                 u->name, instance->name);
                 return;
@@ -486,14 +492,17 @@ static char *simplified(const char *path)
         return simple;
 }
 
+/* A relative target is joined to the link's own path, as the original does. */
 static void validate_hard_link(const struct check *c, const struct storage *s,
                                const struct link *link)
 {
-        _cleanup_free_ char *target = NULL;
+        _cleanup_free_ char *whole = NULL, *target = NULL;
 
-        if (!config_is_true(&link->hard) || !link->target || *link->target != '/')
+        if (!config_is_true(&link->hard) || !link->target || !link->node.path)
                 return;
-        target = simplified(link->target);
+        whole = string_format("%s/%s", *link->target == '/' ? "" : link->node.path, link->target);
+        if (whole && *whole == '/')
+                target = simplified(whole);
         CONFIG_FOREACH(struct directory, d, &s->directories)
         if (d->node.path && target && streq(d->node.path, target))
                 ERROR(c, link->node.at, NULL, "hard link target is a directory");

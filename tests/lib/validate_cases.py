@@ -29,6 +29,7 @@ MIB = (texts(0, 1, 100, 1024), texts(-1, 99, 101, 1 << 62) + [b"9223372036854775
 PATH = (texts(*[f"/a/{name}" for name in "bcdefghi"], "/", "/l/x", "/etc/systemd/system/a.service"),
         texts("", "a", "a/b", "/a/", "//a", "/a//b", "/a/./b", "/a/../b", "/..", "/.", ".", "..", "/...", "/a/..b", "/a\u0000", "/.a",
               "/etc/systemd/system/b.service.d/x.conf", "/" + "p/" * 3000 + "q"))
+TARGET = (PATH[0], [*PATH[1], *texts("../b", "b", "./../c", "../../d", "/x/../e")])
 DEVICE = (texts(*[f"/dev/sd{name}" for name in "abcdefgh"]), PATH[1])
 SOURCE = (texts("data:,x", "data:,y", "data:;base64,eA==", "http://h/a", "https://h/b?c#d", "tftp://h/a", "s3://b/k", "s3://b/k?versionId=1"),
           texts("", "gs://b/o", "arn:aws:s3:::b/k", "s3://b/k?versionId=", "s3://b/k?a&versionId=", "s3://b/k?versionId", "s3://b/k#?versionId=",
@@ -98,7 +99,7 @@ OBJECTS = {
                 "filesystems": (0, ["filesystem"]), "luks": (2, ["luks"])},
     "file": {**NODE, "contents": (0, "contents"), "append": (0, ["contents"]), "mode": (0, MODE)},
     "directory": {**NODE, "mode": (0, MODE)},
-    "link": {**NODE, "!target": (0, PATH), "hard": (0, FLAG)},
+    "link": {**NODE, "!target": (0, TARGET), "hard": (0, FLAG)},
     "disk": {"!device": (0, DEVICE), "wipeTable": (0, FLAG), "partitions": (0, ["partition"])},
     "partition": {"!number": (0, MIB), "label": (0, LABEL), "sizeMiB": (0, MIB), "startMiB": (0, MIB), "guid": (0, GUID), "typeGuid": (0, GUID),
                   "shouldExist": (0, FLAG), "wipePartitionEntry": (0, FLAG), "resize": (2, FLAG)},
