@@ -65,30 +65,40 @@ static bool mounts_swap(const char *fstab)
         return false;
 }
 
+/* A unit that is there, not a mask; NULL: none. */
+static const char *find_swap_unit(const struct tree *tree)
+{
+        struct tree_node *units = tree_lookup(tree, "/usr/etc/systemd/system");
+
+        if (!units)
+                return NULL;
+        TREE_FOREACH (node, units) {
+                const struct tree_inode *inode = node->inode;
+
+                if (endswith(node->name, ".swap") &&
+                    !(S_ISLNK(inode->mode) && streq(inode->target, "/dev/null")))
+                        return node->name;
+        }
+        return NULL;
+}
+
 static int has_no_swap(const struct fit_subject *s, const char *argument _unused_,
                        struct buffer *more, struct error *err)
 {
         const struct tree_node *fstab = tree_resolve(s->c->merge.tree, "/usr/etc/fstab");
-        struct tree_node *units = tree_lookup(s->c->merge.tree, "/usr/etc/systemd/system");
+        const char *found = find_swap_unit(s->c->merge.tree);
         _cleanup_free_ char *text = NULL;
         int r = 0;
 
-        if (units)
-                TREE_FOREACH (node, units)
-                        if (endswith(node->name, ".swap") &&
-                            !(S_ISLNK(node->inode->mode) &&
-                              streq(node->inode->target, "/dev/null"))) {
-                                buffer_puts(more, node->name);
-                                return 0;
-                        }
-        if (fstab && S_ISREG(fstab->inode->mode))
+        if (!found && fstab && S_ISREG(fstab->inode->mode))
                 r = content_load(fstab->inode, &s->store, FSTAB_MAX, &text, NULL, err);
         if (r < 0)
                 return r;
-        if (!text || !mounts_swap(text))
-                return 1;
-        buffer_puts(more, "fstab");
-        return 0;
+        if (text && mounts_swap(text))
+                found = fstab->name;
+        if (found)
+                buffer_puts(more, found);
+        return !found;
 }
 
 static int is_trusted_launch(const struct fit_subject *s, const char *argument _unused_,

@@ -67,8 +67,7 @@ static bool is_module(const char *file, const char *name)
 }
 
 /* The kernel's directory below /usr/lib/modules. */
-static int find_modules(const struct fit_subject *s, const struct tree_node **ret,
-                        struct error *err)
+static int find_modules(const struct fit_subject *s, struct tree_node **ret, struct error *err)
 {
         _cleanup_free_ char *version = NULL, *path = NULL;
         int r = kernel_version(s->c->merge.tree, &version, err);
@@ -105,12 +104,12 @@ static int is_built_in(const struct fit_subject *s, const struct tree_node *modu
 int fit_has_module(const struct fit_subject *s, const char *name, struct buffer *more,
                    struct error *err)
 {
-        const struct tree_node *modules;
+        struct tree_node *modules;
         int r = find_modules(s, &modules, err);
 
         if (r < 0)
                 return r;
-        TREE_FOREACH (node, (struct tree_node *)modules)
+        TREE_FOREACH (node, modules)
                 if (S_ISREG(node->inode->mode) && strstr(node->name, ".ko") &&
                     is_module(node->name, name))
                         return 1;
@@ -123,7 +122,7 @@ int fit_has_module(const struct fit_subject *s, const char *name, struct buffer 
 int fit_has_initrd_module(const struct fit_subject *s, const char *name, struct buffer *more,
                           struct error *err)
 {
-        const struct tree_node *modules;
+        struct tree_node *modules;
         int r = find_modules(s, &modules, err);
 
         if (r < 0)
