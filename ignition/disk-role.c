@@ -179,14 +179,12 @@ static void ask_namespace(const char *node, unsigned nsid, struct disk_role *rol
                 disk_role_parse(data + NVME_VENDOR_OFFSET, sizeof(data) - NVME_VENDOR_OFFSET, role);
 }
 
-static void find_nvme(const char *syspath, const char *devices, const char *model,
-                      struct disk_role *role)
+static void find_nvme(const char *syspath, const char *devices, int nsid, struct disk_role *role)
 {
-        _cleanup_free_ char *text = read_attribute(syspath, "nsid"),
+        _cleanup_free_ char *model = find_attribute(syspath, "model"),
                             *node = string_format("%s%s", devices, strrchr(syspath, '/'));
-        int nsid = text ? parse_number(text, strlen(text)) : -1;
 
-        if (nsid < 1)
+        if (!model || nsid < 1)
                 return;
         if (startswith(model, local_model)) {
                 role->purpose = DISK_LOCAL;
@@ -200,16 +198,20 @@ static void find_nvme(const char *syspath, const char *devices, const char *mode
                 ask_namespace(node, (unsigned)nsid, role);
 }
 
+/* NVMe controllers hang on the VM bus, too, behind a PCI bus of their own: what is above a disk
+ * does not tell them from SCSI disks, but only they have namespaces. */
 void disk_role_find(const char *syspath, const char *devices, struct disk_role *ret)
 {
-        _cleanup_free_ char *device = find_attribute(syspath, "device_id"),
-                            *model = find_attribute(syspath, "model");
+        _cleanup_free_ char *nsid = read_attribute(syspath, "nsid"), *device = NULL;
 
         *ret = (struct disk_role){ .lun = -1, .controller = -1, .index = -1 };
+        if (nsid) {
+                find_nvme(syspath, devices, parse_number(nsid, strlen(nsid)), ret);
+                return;
+        }
+        device = find_attribute(syspath, "device_id");
         if (device)
                 find_scsi(syspath, device, ret);
-        else if (model && strchr(syspath, '/'))
-                find_nvme(syspath, devices, model, ret);
 }
 
 void disk_role_text(const struct disk_role *role, struct buffer *b)

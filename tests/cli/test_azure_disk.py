@@ -98,16 +98,22 @@ class Sysfs:
         (disk / "device").symlink_to(f"../../../{host}:0:0:{lun}")
         return disk
 
+    def passed_through(self, number, function, driver):
+        """A PCI device behind a bus of its own, which hangs on the VM bus."""
+        bus = f"{VMBUS}/{number:08x}-7870-47b5-b203-907d12ca697e"
+        self.device(bus, "vmbus", "hv_pci", device_id=f"{{{bus.rsplit('/', 1)[1]}}}")
+        pci = f"{bus}/pci{number:04x}:00/{number:04x}:00:{function}"
+        self.device(pci, "pci", driver)
+        return pci
+
     def nvme(self, number, model, nsid, serial="SN0001"):
-        pci = f"pci{number:04x}:00/{number:04x}:00:00.0"
-        self.device(pci, "pci", "nvme")
+        pci = self.passed_through(number, "00.0", "nvme")
         self.device(f"{pci}/nvme/nvme{number}", "nvme", model=model)
         return self.block(f"{pci}/nvme/nvme{number}", f"nvme{number}n{nsid}", nsid=nsid, serial=serial,
                           **{"queue/io_timeout": 30000})
 
     def net(self, name, driver, flags, ifindex):
-        pci = f"pci{ifindex:04x}:00/{ifindex:04x}:00:02.0"
-        self.device(pci, "pci", driver)
+        pci = self.passed_through(ifindex, "02.0", driver)
         return self.device(f"{pci}/net/{name}", "net", uevent={"INTERFACE": name, "IFINDEX": ifindex},
                            flags=flags, ifindex=ifindex, address="00:0d:3a:12:34:56")
 

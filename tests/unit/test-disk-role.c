@@ -85,6 +85,7 @@ static void test_find(void **state _unused_)
         disk_role_find(nvme, "/nonexistent", &role);
         assert_int_equal(role.purpose, DISK_UNKNOWN); /* no namespace */
         put(nvme, "nsid", "3\n");
+        put(root, "device_id", "{f8b3781a-1e82-4818-a1c3-63d806ec15bb}\n"); /* of its bus */
         disk_role_find(nvme, "/nonexistent", &role);
         assert_int_equal(role.purpose, DISK_DATA);
         assert_int_equal(role.lun, 1);
