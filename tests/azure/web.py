@@ -133,9 +133,9 @@ class Web:
         if how is None:
             self.listen()
             return
-        holder = self.be_deaf() if how == "deaf" else None
+        self.held = self.be_deaf() if how == "deaf" else self.refuse()
         if seconds is not None:
-            threading.Thread(target=self.listen_later, args=(holder, seconds), daemon=True).start()
+            threading.Thread(target=self.listen_later, args=(seconds,), daemon=True).start()
 
     def listen(self):
         self.server = Listener((self.host, self.port), Handler)
@@ -143,24 +143,34 @@ class Web:
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def listen_later(self, holder, seconds):
+    def listen_later(self, seconds):
         if self.stopped.wait(seconds):
             return
-        for s in holder or ():
+        for s in self.held:
             s.close()
         self.listen()
 
+    def take_port(self):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((self.host, self.port))
+        self.port = s.getsockname()[1]
+        return s
+
+    def refuse(self):
+        """The port is ours, and nobody listens: the kernel refuses who knocks."""
+        return [self.take_port()]
+
     def be_deaf(self):
         """A listener whose queue is full: the kernel drops what else knocks."""
-        listener = socket.create_server((self.host, self.port), backlog=0)
-        self.port = listener.getsockname()[1]
-        self.held = [listener]
+        held = [self.take_port()]
+        held[0].listen(0)
         for _ in range(3):
             client = socket.socket()
             client.setblocking(False)
             client.connect_ex((self.host, self.port))
-            self.held.append(client)
-        return self.held
+            held.append(client)
+        return held
 
     def stop(self):
         self.stopped.set()
