@@ -86,7 +86,13 @@ static int stamp(struct error *err)
         _cleanup_close_ int fd = open_sysroot(err);
         _cleanup_close_ int system = azure_is_here() ? open("/", O_PATH | O_CLOEXEC) : -1;
 
-        return fd < 0 ? fd : boot_write_stamp(fd, system, err);
+        if (fd < 0)
+                return fd;
+        if (system >= 0 && boot_write_stamp(fd, system, err) >= 0)
+                return 0;
+        if (system >= 0) /* a machine that does not know its id is provisioned all the same */
+                fprintf(stderr, "<4>%s\n", err->message);
+        return boot_write_stamp(fd, -1, err);
 }
 
 static int stamp_missing(struct error *err)
