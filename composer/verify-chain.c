@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See verify.h. The chain of a disk is two tables of links: those of the disk, and those of each
- * UKI on its ESP. Each link is a function that goes on from what the ones before it found out.
- * Nothing on the disk says what the image was meant to have: what has no signature is said to have
- * none, and is an error only where the caller brings a certificate that should have made it. */
+ * UKI on its ESP; an extension's image has a shorter one. Each link is a function that goes on from
+ * what the ones before it found out. Nothing on the disk says what the image was meant to have:
+ * what has no signature is said to have none, and is an error only where the caller brings a
+ * certificate that should have made it. */
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -13,11 +14,25 @@
 #include "verify-internal.h"
 #include "vhd.h"
 
-const struct verify_link verify_disk_links[] = {
+/* Of both; it tells them apart. */
+static const struct verify_link table_links[] = {
         { "partition table", verify_check_table },
+        {},
+};
+
+const struct verify_link verify_disk_links[] = {
         { "EFI system partition", verify_check_esp },
         { "boot loader", verify_check_boot_loader },
         { "boot menu", verify_check_boot_menu },
+        {},
+};
+
+/* An extension says itself which root hash it has: the signature alone says that it may. */
+const struct verify_link verify_extension_links[] = {
+        { "extension", verify_check_extension },
+        { "root hash signature", verify_check_signature },
+        { "hash tree", verify_check_tree },
+        { "blocks", verify_check_blocks },
         {},
 };
 
@@ -177,6 +192,10 @@ int verify_disk(const char *path, const struct verify_options *options, struct e
         r = refuse_formats(v.disk_fd, err);
         if (r < 0)
                 return error_prefix(err, r, "%s", path);
-        r = run_links(&v, verify_disk_links, err);
+        r = run_links(&v, table_links, err);
+        if (r >= 0 && layout_find(&v.layout, PARTITION_ROOT_VERITY, 'A'))
+                return run_links(&v, verify_extension_links, err);
+        if (r >= 0)
+                r = run_links(&v, verify_disk_links, err);
         return r < 0 ? r : check_kernels(&v, err);
 }

@@ -38,8 +38,9 @@ struct verify_link {
         int (*check)(struct verifier *v, struct error *err);
 };
 
-/* Links of the disk, then of each UKI; both end with a NULL name. */
-extern const struct verify_link verify_disk_links[], verify_kernel_links[];
+/* Links of the disk, then of each UKI, or those of an extension; all end with a NULL name. */
+extern const struct verify_link verify_disk_links[], verify_kernel_links[],
+        verify_extension_links[];
 
 int verify_check_table(struct verifier *v, struct error *err) _must_check_;
 int verify_check_esp(struct verifier *v, struct error *err) _must_check_;
@@ -49,6 +50,7 @@ int verify_check_kernel_image(struct verifier *v, struct error *err) _must_check
 int verify_check_command_line(struct verifier *v, struct error *err) _must_check_;
 int verify_check_pcr_policy(struct verifier *v, struct error *err) _must_check_;
 int verify_check_slot(struct verifier *v, struct error *err) _must_check_;
+int verify_check_extension(struct verifier *v, struct error *err) _must_check_;
 int verify_check_signature(struct verifier *v, struct error *err) _must_check_;
 int verify_check_ipe_policy(struct verifier *v, struct error *err) _must_check_;
 int verify_check_tree(struct verifier *v, struct error *err) _must_check_;

@@ -44,6 +44,22 @@ int verify_check_slot(struct verifier *v, struct error *err)
         return verify_say(v, VERIFY_HOLDS, "%c, %s", k->usr->slot, k->usr->label);
 }
 
+/* The root hash is what the UUIDs of its two partitions say. */
+int verify_check_extension(struct verifier *v, struct error *err)
+{
+        struct verify_kernel *k = &v->kernel;
+        char hex[SHA256_HEX_SIZE];
+
+        k->usr = layout_find(&v->layout, PARTITION_ROOT, 0);
+        k->tree = layout_find(&v->layout, PARTITION_ROOT_VERITY, 'A');
+        k->signature = layout_find(&v->layout, PARTITION_ROOT_VERITY_SIG, 'A');
+        if (!k->usr || !k->tree)
+                return error_set(err, -EBADMSG, "it has no root partition");
+        memcpy(k->root_hash.bytes, k->usr->uuid.bytes, UUID_SIZE);
+        memcpy(k->root_hash.bytes + UUID_SIZE, k->tree->uuid.bytes, UUID_SIZE);
+        return verify_say(v, VERIFY_HOLDS, "root hash %s", sha256_hex(&k->root_hash, hex));
+}
+
 /* ---- signatures ---- */
 
 /* By one of the certificates. */
@@ -82,7 +98,7 @@ static int judge(const struct verifier *v, const struct verity_blob *pkcs7, cons
 /* Whether a kernel with this command line opens nothing without a signature. */
 static bool wants_signature(const struct verify_kernel *k)
 {
-        return strstr(k->command_line, "dm_verity.require_signatures=1") != NULL;
+        return k->command_line && strstr(k->command_line, "dm_verity.require_signatures=1") != NULL;
 }
 
 static int no_signature(const struct verifier *v, struct error *err)

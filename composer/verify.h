@@ -46,9 +46,9 @@ struct verify_options {
         void *userdata;
 };
 
-/* A raw disk, by itself: partition table, ESP, boot loader, and of each UKI there everything down
- * to the blocks of its slot. Stops at the first link that does not hold; the message begins with
- * its name. */
+/* A raw disk, or the image of an extension, by itself: partition table, ESP, boot loader, and of
+ * each UKI there everything down to the blocks of its slot. Stops at the first link that does not
+ * hold; the message begins with its name. */
 int verify_disk(const char *path, const struct verify_options *options,
                 struct error *err) _must_check_;
 

@@ -125,6 +125,42 @@ class Build(Scratch):
         self.assertTrue((ext.output / ext.file).read_bytes() == before)
 
 
+class Verify(Scratch):
+    """slipway verify knows such an image."""
+
+    def verify(self, image, *options):
+        return subprocess.run([slipway.SLIPWAY, "verify", image, *options], capture_output=True, text=True, check=False)
+
+    def test_holds(self):
+        ext, keys = Extension(self.path), extension.keys(self.path / "keys")
+        done = self.verify(ext.build("--keys", keys), "--keys", keys)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([line.split(":")[0] for line in done.stdout.splitlines()],
+                         ["ok  partition table", "ok  extension", "ok  root hash signature", "ok  hash tree", "ok  blocks"])
+        self.assertIn(ext.report()["rootHash"], done.stdout)
+
+    def test_broken(self):
+        ext, keys = Extension(self.path), extension.keys(self.path / "keys")
+        raw = ext.build("--keys", keys).read_bytes()
+        report, image = ext.report(), self.path / "changed.raw"
+        tree = extension.ROOT + report["imageSize"]
+        for offset, link in ((1024 + extension.ROOT, "blocks"), (tree - 1, "blocks"), (tree + 4096, "hash tree"),
+                             (tree + report["hashTreeSize"] + 700, "root hash signature"), (1024 + 60, "partition table")):
+            data = bytearray(raw)
+            data[offset] ^= 2
+            image.write_bytes(data)
+            done = self.verify(image, "--keys", keys)
+            self.assertEqual(done.returncode, 1, link)
+            self.assertIn(f"slipway: {link}: ", done.stderr)
+
+    def test_unsigned(self):
+        image, keys = Extension(self.path).build(), extension.keys(self.path / "keys")
+        self.assertEqual(self.verify(image).returncode, 0)
+        self.assertIn("the root hash is not signed", self.verify(image, "--keys", keys).stderr)
+        other = Extension(self.path, version="2").build("--keys", extension.keys(self.path / "other"))
+        self.assertIn("root hash signature: signed by another", self.verify(other, "--keys", keys).stderr)
+
+
 class Refused(Scratch):
     def test_description(self):
         """Each file of the corpus, for the reason that its name says."""
