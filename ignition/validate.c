@@ -497,12 +497,16 @@ static void validate_hard_link(const struct check *c, const struct storage *s,
                                const struct link *link)
 {
         _cleanup_free_ char *whole = NULL, *target = NULL;
+        const char *from = link->node.path ?: "";
 
-        if (!config_is_true(&link->hard) || !link->target || !link->node.path)
+        if (!config_is_true(&link->hard) || !link->target)
                 return;
-        whole = string_format("%s/%s", *link->target == '/' ? "" : link->node.path, link->target);
-        if (whole && *whole == '/')
-                target = simplified(whole);
+        if (*link->target == '/')
+                from = "";
+        else if (*from != '/')
+                return;
+        whole = string_format("%s/%s", from, link->target);
+        target = whole ? simplified(whole) : NULL;
         CONFIG_FOREACH(struct directory, d, &s->directories)
         if (d->node.path && target && streq(d->node.path, target))
                 ERROR(c, link->node.at, NULL, "hard link target is a directory");
