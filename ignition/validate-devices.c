@@ -26,7 +26,7 @@ void partition_identify(const void *object, char *ret, size_t size)
         if (p->number.set && p->number.value != 0)
                 snprintf(ret, size, "number:%jd", (intmax_t)p->number.value);
         else
-                snprintf(ret, size, "label:%s", p->label ?: "");
+                snprintf(ret, size, "%s%s", p->label ? "label:" : "", p->label ?: "");
 }
 
 static void validate_guid(const struct check *c, const struct partition *p, const char *key,

@@ -207,6 +207,10 @@ static const struct {
         { 6, "",
           "\"storage\":{\"disks\":[{\"device\":\"/dev/a\",\"partitions\":[{\"number\":1,\"startMiB\":1,\"sizeMiB\":99},{\"number\":2,\"startMiB\":99,\"sizeMiB\":0}]}]}",
           "error at $.storage.disks.0.partitions.1, line 2 col 94: partitions overlap\n", true },
+        { 6, "",
+          "\"storage\":{\"disks\":[{\"device\":\"/dev/a\",\"partitions\":[{\"label\":\"\"},{}]}]}",
+          "error at $.storage.disks.0.partitions.1, line 2 col 68: a partition number >= 1 or a label must be specified\n",
+          true },
         /* RAID */
         { 6, "", "\"storage\":{\"raid\":[{\"name\":\"m\",\"devices\":[\"/dev/a\"]}]}",
           "error at $.storage.raid.0.level, line 2 col 21: raid level is required\n", true },
