@@ -178,7 +178,7 @@ class Slipway(unittest.TestCase):
     def test_verify(self):
         lines = self.says("verify", self.tiny.output).splitlines()
         self.assertEqual([line.split(":")[0] for line in lines], [
-            *["ok  artifacts"] * 3, "ok  partition table", "ok  EFI system partition", *["--  boot loader"] * 2,
+            *["ok  artifacts"] * 4, "ok  partition table", "ok  EFI system partition", *["--  boot loader"] * 2,
             "ok  boot menu", "--  kernel image", "ok  command line", "--  PCR policy", "ok  slot",
             "--  root hash signature", "--  IPE policy", "ok  hash tree", "ok  blocks", "ok  commit"])
         disk = self.tiny.artifact(".raw")
