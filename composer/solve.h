@@ -8,8 +8,8 @@
 
 /* Solves for all layers together. Recommended and essential packages do not come in by themselves.
  * Packages that a layer excludes never come in; see solve.c for what becomes of those that depend
- * on them. The result is sorted and depends on the indexes and the layers' names only, not on their
- * order. */
+ * on them. The result is sorted and depends on the indexes, on what package_requests() gives, and
+ * on what is excluded. */
 int solve(const struct workdir *w, const struct manifest *m, const struct repository_indexes *x,
           struct package_set *ret, struct error *err) _must_check_;
 
