@@ -5,6 +5,7 @@
 
 #include "azure.h"
 #include "config.h"
+#include "kvp.h"
 #include "strv.h"
 #include "test.h"
 #include "xml.h"
@@ -293,15 +294,57 @@ static void json_report(void **state _unused_)
                                  "\"ProvisioningFailed\",\"description\":\"a \\\"b\\\"\\n\"}}");
 }
 
+/* A long report is several records of one key; together they are the text, and none ends within a
+ * character. */
+static void long_key_value_report(void **state _unused_)
+{
+        _cleanup_(kvp_pool_done) struct kvp_pool pool = {};
+        _cleanup_free_ char *data = NULL, *reason = NULL;
+        _cleanup_buffer_ struct buffer long_reason = {}, joined = {};
+        struct log log = { .quiet = true };
+        struct root root = { .fd = -1 };
+        struct azure z = { .log = &log, .root = &root, .id = "1" };
+        char *path = test_mkdir();
+        struct error err = {};
+        size_t size;
+
+        buffer_puts(&long_reason, "x"); /* so that 1022 is in the middle of a character */
+        for (unsigned i = 0; i < 1000; i++)
+                buffer_puts(&long_reason, "\xc3\xbc");
+        assert_ok(root_open(&root, path, &err), &err);
+        for (unsigned i = 0; i < 2; i++)
+                assert_ok(azure_kvp_report(&z, long_reason.data, &err), &err);
+        assert_ok(file_read(root.fd, "var/lib/hyperv/.kvp_pool_1", MIB, &data, &size, &err), &err);
+        assert_ok(kvp_parse(data, size, &pool, &err), &err);
+        assert_int_equal(pool.count, 3);
+        for (size_t i = 0; i < pool.count; i++) {
+                assert_string_equal(pool.records[i].key, "PROVISIONING_REPORT");
+                assert_true(strlen(pool.records[i].value) <= 1022);
+                assert_int_not_equal(pool.records[i].value[0] & 0xc0, 0x80);
+                buffer_puts(&joined, pool.records[i].value);
+        }
+        reason = string_format("|reason=%s|agent=", long_reason.data);
+        assert_non_null(strstr(joined.data, reason + 1));
+        root_done(&root);
+        test_rmdir(path);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(corpus),      cmocka_unit_test(truncated),
-                cmocka_unit_test(goal_state),  cmocka_unit_test(versions),
-                cmocka_unit_test(environment), cmocka_unit_test(instance),
-                cmocka_unit_test(pools),       cmocka_unit_test(escaping),
-                cmocka_unit_test(characters),  cmocka_unit_test(descriptions),
-                cmocka_unit_test(quoting),     cmocka_unit_test(json_report),
+                cmocka_unit_test(corpus),
+                cmocka_unit_test(truncated),
+                cmocka_unit_test(goal_state),
+                cmocka_unit_test(versions),
+                cmocka_unit_test(environment),
+                cmocka_unit_test(instance),
+                cmocka_unit_test(pools),
+                cmocka_unit_test(escaping),
+                cmocka_unit_test(characters),
+                cmocka_unit_test(descriptions),
+                cmocka_unit_test(quoting),
+                cmocka_unit_test(json_report),
+                cmocka_unit_test(long_key_value_report),
         };
 
         return test_run(tests);
