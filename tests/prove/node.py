@@ -47,7 +47,7 @@ set -eux
 mkdir -p /opt/kubelet/downloads /etc/extensions /opt/bin
 oras pull --plain-http --output /opt/kubelet/downloads {REGISTRY}/{EXTENSION}:TAG
 ln -snf /opt/kubelet/downloads/kubelet.raw /etc/extensions/kubelet.raw
-systemctl reload systemd-sysext.service
+systemctl restart systemd-sysext.service
 ln -snf /usr/bin/kubelet /opt/bin/
 systemctl enable --now --no-block kubelet.service
 """
