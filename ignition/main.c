@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "duration.h"
 #include "fetch.h"
+#include "flag.h"
 #include "programs.h"
 #include "report.h"
 #include "verbs.h"
@@ -108,29 +109,15 @@ static int usage(FILE *to, const struct program *program)
         return to == stdout ? 0 : 2;
 }
 
-static bool parse_flag(const char *value, bool *ret)
-{
-        static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
-        static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
-
-        for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
-                if (streq(value, yes[i]) || streq(value, no[i])) {
-                        *ret = streq(value, yes[i]);
-                        return true;
-                }
-        }
-        return false;
-}
-
-static const struct option *find_option(const struct program *program, const char *name,
-                                        size_t size)
+static const struct option *find_option(const struct program *program, const struct flag *flag)
 {
         for (size_t i = 0; i < ARRAY_SIZE(option_table); i++)
                 if ((option_table[i].programs & program->mask) &&
-                    strlen(option_table[i].name) == size &&
-                    strncmp(option_table[i].name, name, size) == 0)
+                    (flag_is(flag, option_table[i].name) ||
+                     (option_table[i].offset == offsetof(struct options, help) &&
+                      flag_is(flag, "h"))))
                         return &option_table[i];
-        return size == 1 && *name == 'h' ? find_option(program, "help", 4) : NULL;
+        return NULL;
 }
 
 static const struct stage *find_stage(const char *name)
@@ -146,7 +133,7 @@ static bool set_option(const struct option *option, const char *value, struct op
         void *member = (char *)o + option->offset;
 
         if (option->type == OPTION_FLAG)
-                return parse_flag(value ?: "true", member);
+                return flag_bool(value, member);
         if (option->type == OPTION_DURATION)
                 return duration_parse(value, member);
         if ((option->type == OPTION_STAGE && !find_stage(value)) ||
@@ -174,25 +161,19 @@ static int refuse_value(const struct option *option, const char *value,
 enum { HELP_WANTED = -1 };
 
 /* One option, which may take the next word; 0, HELP_WANTED, or 2 after saying what is wrong. */
-static int parse_option(const struct program *program, char *const argv[], int *next,
-                        struct options *o)
+static int parse_option(const struct program *program, const struct flag *flag, char *const argv[],
+                        int *next, struct options *o)
 {
-        const char *name = argv[*next] + 1 + (argv[*next][1] == '-');
-        const char *equals = strchr(name, '='), *value = equals ? equals + 1 : NULL;
-        size_t size = equals ? (size_t)(equals - name) : strlen(name);
-        const struct option *option = find_option(program, name, size);
+        const struct option *option = find_option(program, flag);
+        const char *value = flag->value;
 
-        if (!*name || *name == '-' || *name == '=') {
-                fprintf(stderr, "bad flag syntax: %s\n", argv[*next]);
-                return usage(stderr, program);
-        }
         if (!option) {
-                fprintf(stderr, "flag provided but not defined: -%.*s\n", (int)size, name);
+                fprintf(stderr, "flag provided but not defined: -%.*s\n", (int)flag->size,
+                        flag->name);
                 return usage(stderr, program);
         }
         if (option->offset == offsetof(struct options, help))
                 return HELP_WANTED;
-        ++*next;
         if (!value && option->type != OPTION_FLAG) {
                 value = argv[*next];
                 if (!value) {
@@ -208,14 +189,20 @@ static int parse_option(const struct program *program, char *const argv[], int *
 static int parse_options(const struct program *program, int argc, char *const argv[], int *next,
                          struct options *o)
 {
-        while (*next < argc && argv[*next][0] == '-' && argv[*next][1]) {
-                int r;
+        while (*next < argc) {
+                struct flag flag;
+                int kind = flag_parse(argv[*next], &flag), r;
 
-                if (streq(argv[*next], "--")) {
-                        ++*next;
+                if (kind == FLAG_NONE)
                         return 0;
+                ++*next;
+                if (kind == FLAG_END)
+                        return 0;
+                if (kind == FLAG_BAD) {
+                        fprintf(stderr, "bad flag syntax: %s\n", argv[*next - 1]);
+                        return 1 + usage(stderr, program);
                 }
-                r = parse_option(program, argv, next, o);
+                r = parse_option(program, &flag, argv, next, o);
                 if (r != 0)
                         return r == HELP_WANTED ? 1 + usage(stdout, program) : 1 + r;
         }

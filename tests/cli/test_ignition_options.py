@@ -34,10 +34,19 @@ def first_line(text):
 
 
 def answer(program, argv, place):
-    done = subprocess.run([str(program), *argv], capture_output=True, text=True, timeout=slipway.PATIENCE, cwd=place,
+    done = subprocess.run([str(program), *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=slipway.PATIENCE, cwd=place,
                           env={**os.environ, "IGNITION_KERNEL_CMDLINE_PATH": "/dev/null"})
     # The original prints its usage on stderr when it was asked for, as Go's programs do.
     return done.returncode, first_line(done.stdout), first_line(done.stderr)
+
+
+# For the validator, in a directory that has GOOD and BAD.
+VALIDATED = [
+    [], ["good"], ["good", "bad"], ["bad"], ["none"], ["-"], ["--"], ["--", "good"], ["--", "-version"], ["-x"], ["-x", "good"],
+    ["-version"], ["--version"], ["-version", "good"], ["--version=true"], ["-version=false", "good"], ["-version=x"], ["good", "-version"],
+    ["-h"], ["--help"], ["-help", "good"], ["-h=1"], ["---x"], ["-=x"], ["--=x"],
+]
 
 
 class Options(unittest.TestCase):
@@ -55,6 +64,18 @@ class Options(unittest.TestCase):
                         # Ours finds out the platform, and misses the stage.
                         self.assertEqual(ours[2], "'--stage' must be provided")
                     else:
+                        self.assertEqual(ours[2], theirs[2])
+
+    def test_validator(self):
+        with tempfile.TemporaryDirectory() as place:
+            for name, text in (("good", '{"ignition":{"version":"3.3.0"}}'), ("bad", '{"ignition":{"version":"3.3.0"}}x')):
+                (pathlib.Path(place) / name).write_text(text)
+            for argv in VALIDATED:
+                with self.subTest(argv=argv):
+                    theirs = answer(reference.program("ignition-validate"), argv, place)
+                    ours = answer(slipway.VALIDATE, argv, place)
+                    self.assertEqual(ours[0], theirs[0], (ours, theirs))
+                    if ours[0] == 2:
                         self.assertEqual(ours[2], theirs[2])
 
     def test_platform_is_found_out(self):
