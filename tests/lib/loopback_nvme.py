@@ -7,8 +7,8 @@ NQN = "slipway-proof"
 CONFIG = "/sys/kernel/config"
 TARGET = f"{CONFIG}/nvmet"
 MIB = 1 << 20
-# A partition table (MBR) with one partition from 1 MiB, 1 MiB long.
-PARTITION_TABLE = bytes(446) + bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (2048).to_bytes(4, "little") * 2 + bytes(48) + b"\x55\xaa"
+# A partition table (MBR) with one partition of 256 blocks behind 256 others: of 512 bytes, or of 4096, as files have them.
+PARTITION_TABLE = bytes(446) + bytes([0, 0, 2, 0, 0x83, 0, 2, 0]) + (256).to_bytes(4, "little") * 2 + bytes(48) + b"\x55\xaa"
 
 
 def script(model, namespaces):
