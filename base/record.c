@@ -76,6 +76,9 @@ int record_decode(const struct json_document *d, json_object *value, const struc
 
 void record_drop_unknown(json_object *value, const struct record *record)
 {
+        if (json_object_is_type(value, json_type_array)) /* of field_records */
+                for (size_t i = 0; i < json_object_array_length(value); i++)
+                        record_drop_unknown(json_object_array_get_idx(value, i), record);
         if (!json_object_is_type(value, json_type_object))
                 return;
         json_object_object_foreach (value, key, member) {
@@ -83,7 +86,7 @@ void record_drop_unknown(json_object *value, const struct record *record)
 
                 if (!f)
                         json_object_object_del(value, key);
-                else if (f->decode == field_record)
+                else if (f->decode == field_record || f->decode == field_records)
                         record_drop_unknown(member, f->argument);
         }
 }

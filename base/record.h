@@ -42,8 +42,8 @@ struct record {
 int record_decode(const struct json_document *d, json_object *value, const struct record *record,
                   void *object, struct error *err) _must_check_;
 
-/* Removes the keys that the record and those in it do not know from the value, if it is an object:
- * for texts that may be newer than their reader. */
+/* Removes the keys that the record and those in it do not know from the value, if it is an object,
+ * or from the objects of an array: for texts that may be newer than their reader. */
 void record_drop_unknown(json_object *value, const struct record *record);
 
 /* Loads, decodes and checks a file; *object must be zeroed, and is again on failure. */

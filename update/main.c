@@ -27,7 +27,7 @@ static const struct argp_option options[] = {
         { "stage-only", KEY_STAGE_ONLY, NULL, 0, "apply: fetch and verify, but boot as before", 0 },
         { "allow-downgrade", KEY_ALLOW_DOWNGRADE, NULL, 0,
           "Take a release that is older than the running one", 0 },
-        { "force", KEY_FORCE, NULL, 0, "apply: also a release that fell back here before", 0 },
+        { "force", KEY_FORCE, NULL, 0, "apply: also a release that fell back here before, or loses an extension", 0 },
         { "disk", KEY_DISK, "DISK", 0, "This disk or image instead of the running one", 1 },
         { "esp", KEY_ESP, "DIR", 0, "This directory instead of the ESP", 1 },
         { "root", KEY_ROOT, "DIR", 0, "Configuration and state are below this directory", 1 },
