@@ -36,7 +36,11 @@ class Build(unittest.TestCase):
         cls.keys = cls.tiny.path / "keys"
         subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", cls.keys], check=True)
         cls.tiny.trust({"rootHash": "signed"})
-        cls.tiny.build("--keys", cls.keys)
+        cls.tiny.write()
+        only_signed = cls.tiny.layer_path.parent / "files.signed/usr/share/tiny/only-signed"
+        only_signed.parent.mkdir(parents=True)
+        only_signed.write_text("of a signed image\n")
+        cls.tiny.build("--keys", cls.keys, write=False)
         cls.report = cls.tiny.report()
         place = next(p for p in cls.report["layout"]["partitions"] if p["role"] == "usr-verity-sig")
         with open(cls.tiny.artifact(".raw"), "rb") as disk:
@@ -44,6 +48,14 @@ class Build(unittest.TestCase):
             cls.partition = disk.read(place["size"])
         cls.text = cls.partition.rstrip(b"\0")
         cls.signature = json.loads(cls.text)
+
+    def test_image(self):
+        """The certificate is where systemd looks for it; and a layer has files for signed images alone."""
+        def cat(path):
+            return reader.tool("ostree", f"--repo={self.tiny.cache / 'repo'}", "cat", self.report["commit"], path)
+
+        self.assertEqual(cat("/usr/lib/verity.d/slipway.crt"), (self.keys / "verity.crt").read_text())
+        self.assertEqual(cat("/usr/share/tiny/only-signed"), "of a signed image\n")
 
     def test_partition(self):
         """The object of the Discoverable Partitions Specification, and OpenSSL takes what is in it."""
@@ -63,7 +75,7 @@ class Build(unittest.TestCase):
     def test_again(self):
         """The same build gives the same signature, bit for bit."""
         again = self.tiny.path / "again"
-        self.tiny.build("--keys", self.keys, output=again)
+        self.tiny.build("--keys", self.keys, output=again, write=False)
         first, second = (json.loads((p / "tiny_1.0.report.json").read_text()) for p in (self.tiny.output, again))
         self.assertEqual(first["artifacts"], second["artifacts"])
 
