@@ -252,5 +252,9 @@ int disks_format(struct agent *a, struct error *err)
         if (is_listed(f))
                 items[all.count++] = f;
         r = wait_for_devices(a, list, err);
-        return r < 0 ? r : format_all(&all, err);
+        if (r >= 0)
+                r = format_all(&all, err);
+        /* While a file system is made udev may lose sight of it, and systemd learns of its coming
+         * back later than udev: it would fail what is mounted next. */
+        return r < 0 ? r : wait_for_devices(a, list, err);
 }

@@ -161,7 +161,9 @@ class Disks(unittest.TestCase):
         disks = [{"device": device, "partitions": [{"number": n + 1, "sizeMiB": 350} for n in range(len(made))]}]
         wishes = [{"device": f"{device}p{n + 1}", "format": kind, "label": label, "uuid": id.upper()}
                   for n, (kind, (label, id)) in enumerate(made.items())]
-        self.provision(disks=disks, filesystems=wishes)
+        said = self.provision(disks=disks, filesystems=wishes)
+        # systemd is to have seen all that udev has.
+        self.assertGreater(said.rindex(f"[finished] waiting for {len(wishes)} devices"), said.rindex('[finished] creating "'))
         for wish, (kind, (label, id)) in zip(wishes, made.items()):
             found = tags(wish["device"])
             self.assertEqual((found["TYPE"], found["LABEL"], found["UUID"]), (kind, label, id))
