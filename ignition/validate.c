@@ -436,12 +436,9 @@ static json_object *unit_paths(const struct config_root *root)
 
 static bool below_any(json_object *set, const char *path)
 {
-        char parent[4096];
+        _cleanup_free_ char *parent = strdup(path);
 
-        if (strlen(path) >= sizeof(parent))
-                return false;
-        strcpy(parent, path);
-        for (char *slash; (slash = strrchr(parent, '/')) && slash > parent;) {
+        for (char *slash; parent && (slash = strrchr(parent, '/')) && slash > parent;) {
                 *slash = '\0';
                 if (json_object_object_get_ex(set, parent, NULL))
                         return true;
