@@ -434,11 +434,13 @@ static json_object *unit_paths(const struct config_root *root)
         return set;
 }
 
+/* A link deeper than a path can be is not looked for: of a long path that would take very long. */
 static bool below_any(json_object *set, const char *path)
 {
-        _cleanup_free_ char *parent = strdup(path);
+        char parent[4096];
 
-        for (char *slash; parent && (slash = strrchr(parent, '/')) && slash > parent;) {
+        snprintf(parent, sizeof(parent), "%s", path);
+        for (char *slash; (slash = strrchr(parent, '/')) && slash > parent;) {
                 *slash = '\0';
                 if (json_object_object_get_ex(set, parent, NULL))
                         return true;
