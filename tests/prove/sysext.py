@@ -238,9 +238,8 @@ def on_a_machine(disk, scratch, signed, unsigned):
     return age
 
 
-def prepare():
+def prepare(scratch):
     """Before the namespace is entered, in which the keys are a stranger's."""
-    scratch = slipway.scratch("slipway-sysext-")
     keys, usr = trusted.keys(), checkout(slipway.real_image(), scratch / "usr")
     merged, refused = merge_all(scratch, keys, usr)
     milliseconds, size, made = speed(scratch, keys, usr)
@@ -259,7 +258,12 @@ def prepare():
 
 def main():
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        os.environ["SLIPWAY_SYSEXT"] = json.dumps(prepare())
+        scratch = slipway.scratch("slipway-sysext-")
+        try:
+            os.environ["SLIPWAY_SYSEXT"] = json.dumps(prepare(scratch))
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
     if not slipway.QUICK:
         machine.enter_namespace()
     prepared = json.loads(os.environ["SLIPWAY_SYSEXT"])
