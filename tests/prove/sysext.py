@@ -58,11 +58,11 @@ echo "== end"
 """
 
 
-def unit_commands():
-    """What the drop-in makes of systemd-sysext.service, as one command of Bash."""
+def unit_commands(kind="Start(Pre)?"):
+    """What the drop-in makes of starting systemd-sysext.service, or of its "Reload", as one command of Bash."""
     text = DROP_IN.read_text().replace("\\\n", " ").replace("%%", "%")
-    commands = [line.partition("=")[2] for line in text.splitlines() if re.match("ExecStart(Pre)?=/", line)]
-    assert len(commands) == 3, commands
+    commands = [line.partition("=")[2] for line in text.splitlines() if re.match(f"Exec{kind}=/", line)]
+    assert len(commands) >= 2, commands
     return " && ".join(re.sub(r"\{\}", "'{}'", c).replace(" ! ", " '!' ") for c in commands)
 
 
@@ -140,6 +140,12 @@ def make_cases(scratch, keys):
     cases.add("directory", {"hello/usr/bin/hello": b"#!/bin/sh\necho hello directory\n",
                             "hello/usr/lib/extension-release.d/extension-release.hello": b"ID=_any\n"}, None,
               "a directory has no signature")
+    # The same when the unit is reloaded, which follows a start that has made the directories.
+    reload = "mkdir -p /etc/extensions /run/extensions && " + unit_commands("Reload")
+    cases.add("reload-fits", {"hello.raw": one}, "1.0", unit=reload)
+    cases.add("reload-unsigned", {"hello.raw": unsigned}, None, "Image does not match image policy", unit=reload)
+    cases.add("reload-directory", {"hello/usr/bin/hello": b"#!/bin/sh\necho hello directory\n"}, None,
+              "a directory has no signature", unit=reload)
     # Where nothing is signed, the unit is systemd's own.
     cases.add("unsigned-host", {"hello.raw": unsigned}, "unsigned", unit="/usr/bin/systemd-sysext refresh")
     return cases, one, unsigned
