@@ -68,6 +68,10 @@ struct partitions_config { /* bytes; 0: the default of layout.c */
         uint64_t esp, usr, usr_verity, usr_verity_sig, disk;
 };
 
+struct initrd_config {
+        uint64_t level; /* of compress(); 0: the default */
+};
+
 struct manifest {
         char *name, *version, *architecture; /* "amd64", "arm64" */
         char *sysext_level;                  /* SYSEXT_LEVEL of os-release; NULL: none */

@@ -10,7 +10,6 @@
 #include <cpuid.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "io.h"
 #include "process.h"
@@ -21,10 +20,6 @@
 #define QEMU "qemu-system-x86_64"
 
 enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
-
-/* Behind the disk's bytes in a fixed VHD (Virtual Hard Disk Image Format Specification 1.0). */
-enum { VHD_FOOTER_SIZE = 512 };
-static const char vhd_cookie[8] = { 'c', 'o', 'n', 'e', 'c', 't', 'i', 'x' };
 
 /* Feature bits of CPUID's leaves 1 (Intel SDM) and 80000001h (AMD APM). */
 enum { CPUID_1_ECX_VMX = 1 << 5, CPUID_80000001_ECX_SVM = 1 << 2 };
@@ -365,10 +360,11 @@ int run_probe(const struct run_options *options, struct run_machine *ret, struct
 const char *run_disk_format(const char *path, struct error *err)
 {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-        char magic[4] = {}, footer[sizeof(vhd_cookie)] = {};
-        struct stat st;
+        struct vhd_footer footer;
+        char magic[4] = {};
+        bool vhd = false;
 
-        if (fd < 0 || fstat(fd, &st) < 0) {
+        if (fd < 0) {
                 error_errno(err, "%s", path);
                 return NULL;
         }
@@ -376,9 +372,9 @@ const char *run_disk_format(const char *path, struct error *err)
                 return NULL;
         if (memcmp(magic, "QFI\xfb", sizeof(magic)) == 0)
                 return "qcow2";
-        if (st.st_size > VHD_FOOTER_SIZE &&
-            io_pread(fd, footer, sizeof(footer), (uint64_t)st.st_size - VHD_FOOTER_SIZE, NULL,
-                     err) < 0)
+        if (vhd_footer_read(fd, &vhd, &footer, err) < 0) {
+                error_prefix(err, err->code, "%s", path);
                 return NULL;
-        return memcmp(footer, vhd_cookie, sizeof(footer)) == 0 ? "vpc" : "raw";
+        }
+        return vhd ? "vpc" : "raw";
 }

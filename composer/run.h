@@ -14,7 +14,7 @@ enum {
 };
 
 struct run_options {
-        const char *disk, *format;       /* "raw", "qcow2" or "vpc" */
+        const char *disk, *format;       /* see run_disk_format() */
         const char *ignition, *platform; /* NULL: none, as detected */
         unsigned ssh_port;               /* on the builder's loopback; 0: none */
         unsigned memory_mib, cpus;
@@ -49,5 +49,5 @@ int run_probe(const struct run_options *options, struct run_machine *ret,
               struct error *err) _must_check_;
 /* Where variables are kept beside a disk; caller frees, NULL: out of memory. */
 char *run_variables_path(const char *disk);
-/* "qcow2", "vpc" or "raw", by the file's first or last bytes; NULL: err says why. */
+/* "qcow2", "vpc" (a fixed VHD) or "raw", by the file's first and last bytes; NULL: err says why. */
 const char *run_disk_format(const char *path, struct error *err);

@@ -94,17 +94,25 @@ int authorized_keys_write(struct userdb *a, const char *user, const struct confi
         return r < 0 ? r : write_below(home, row, keys, fragment, err);
 }
 
+int authorized_keys_path(struct userdb *a, const char *user, const char *fragment, char **ret,
+                         struct error *err)
+{
+        _cleanup_free_ char *home = NULL;
+        const struct table_row *row;
+        int r = home_of(a, user, &row, &home, err);
+
+        if (r < 0)
+                return r;
+        *ret = string_format("%s/.ssh/authorized_keys%s%s", home, fragment ? ".d/" : "",
+                             fragment ?: "");
+        return *ret ? 0 : error_oom(err);
+}
+
 int authorized_keys_note(struct userdb *a, const char *user, const char *fragment,
                          struct error *err)
 {
-        _cleanup_free_ char *home = NULL, *path = NULL;
-        const struct table_row *row;
-        int r;
+        _cleanup_free_ char *path = NULL;
+        int r = authorized_keys_path(a, user, fragment, &path, err);
 
-        r = home_of(a, user, &row, &home, err);
-        if (r < 0)
-                return r;
-        path = string_format("%s/.ssh/authorized_keys%s%s", home, fragment ? ".d/" : "",
-                             fragment ?: "");
-        return path ? journal_note(a->journal, path, true, err) : error_oom(err);
+        return r < 0 ? r : journal_note(a->journal, path, true, err);
 }

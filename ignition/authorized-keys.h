@@ -6,8 +6,11 @@
 
 #include "userdb.h"
 
-/* Notes in the journal what will be written. fragment: the file's name there; NULL:
- * ~/.ssh/authorized_keys itself. */
+/* Where a user's keys are, in the root. fragment: the file's name there; NULL:
+ * ~/.ssh/authorized_keys itself. Caller frees. */
+int authorized_keys_path(struct userdb *a, const char *user, const char *fragment, char **ret,
+                         struct error *err) _must_check_;
+/* Notes in the journal what will be written. */
 int authorized_keys_note(struct userdb *a, const char *user, const char *fragment,
                          struct error *err) _must_check_;
 /* All keys of the file, once the home directory is there. */

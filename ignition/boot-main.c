@@ -4,7 +4,11 @@
  *
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
  *                  is to be provisioned, or /run/ignition/undecided when that can only be told once
- *                  ROOT is mounted
+ *                  ROOT is mounted (and /run/ignition/captured beside the first when ROOT is
+ *                  another machine's)
+ *   forget         removes from ROOT what made it that machine's
+ *   stamp          ROOT carries the stamp of this machine from now on
+ *   stamp-missing  exit status 0: it does not
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
  *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
