@@ -374,7 +374,7 @@ class Publish(unittest.TestCase):
         self.assertEqual(here.check("tiny/amd64/beta")["version"], "1.0")
         before = listing(self.site)
         self.assertEqual(self.publishes(None, self.site, "--prune", "--keep", "2"),
-                         {"changed": False, "imagesRemoved": 0, "objectsRemoved": 0, "patchesRemoved": 0})
+                         {"changed": False, "imagesRemoved": 0, "objectsRemoved": 0, "patchesRemoved": 0, "extensionsRemoved": 0})
         self.assertEqual(listing(self.site), before)
         # A version stays taken; what was removed can be published again.
         self.assertEqual(self.versions(), ["1.0", "1.1", "1.2", "1.3"])
