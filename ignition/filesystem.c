@@ -146,6 +146,18 @@ static int run_mkfs(const struct filesystem *f, const struct format *format, con
         return spawn(argv, NULL, NULL, err);
 }
 
+/* As long as the kernel has no driver for it, udev takes a btrfs for one that misses devices
+ * (64-btrfs.rules), and systemd waits for ever for a device that it found a moment ago. */
+static void load_driver(const struct format *format)
+{
+        static const char *const modprobe[] = { "modprobe", "-q", "btrfs", NULL };
+        struct error ignored; /* it may be built in, or not wanted here */
+
+        if (streq(format->name, "btrfs") && access("/dev/btrfs-control", F_OK) < 0 &&
+            spawn(modprobe, NULL, NULL, &ignored) < 0)
+                return;
+}
+
 static int make(const struct filesystem *f, const char *node, struct error *err)
 {
         const struct format *format = find_format(f->format);
@@ -154,6 +166,7 @@ static int make(const struct filesystem *f, const char *node, struct error *err)
         r = probe_wipe(node, err);
         if (r < 0 || streq(f->format, "none"))
                 return r;
+        load_driver(format);
         r = run_mkfs(f, format, node, err);
         return r < 0 ? r : block_sync(node, err);
 }
