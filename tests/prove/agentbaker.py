@@ -18,7 +18,8 @@ import slipway
 
 DISK_LIMIT, RAM_LIMIT = 450, 220  # MiB
 NAME = "aks-proof-0"
-RAN_ONCE = "journalctl -b -o cat -u {} | grep -c '^Starting '"
+# Of a unit that starts this early the journal may have the service manager's words without the unit's name.
+RAN_ONCE = "journalctl -b -o cat -t systemd | grep -c '^Starting {}.service'"
 PROGRAMS = ("containerd /usr/bin/runc ctr conntrack socat ethtool iptables ip6tables iptables-save nft ebtables jq curl tar awk oras "
             "mount.nfs mount.cifs apparmor_parser systemd-sysext nsenter modprobe ip findmnt").split()
 WRITABLE = ("/opt /opt/azure /opt/azure/containers /opt/bin /opt/cni/bin /etc/kubernetes /etc/kubernetes/certs "
