@@ -393,7 +393,7 @@ static int code_errno(CURLcode code, bool *ret_transient)
                 if (permanent[i].code == code)
                         return permanent[i].error;
         *ret_transient = true;
-        return code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EIO;
+        return code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -ECOMM;
 }
 
 static int take_answer(struct call *c, struct error *err)

@@ -28,6 +28,7 @@ static const struct {
         { NULL, -EOPNOTSUPP, "Remove the setting from the configuration" },
         { NULL, -ENOSPC, "Give the machine a larger disk, or ask for less" },
         { NULL, -EIO, "Check the disk: it cannot be read or written" },
+        { NULL, -ECOMM, "Check that what is named answers, and that the machine can reach it" },
         { NULL, -ETIMEDOUT, "Check that what is named answers, and that the machine can reach it" },
         { NULL, -ENETDOWN, "Check the machine's network" },
         { NULL, -ENETUNREACH, "Check the machine's network" },
