@@ -11,7 +11,7 @@
 #include "strv.h"
 #include "text-sink.h"
 
-enum { RETRY_AFTER_MAX_S = 30, LAST_PAUSE_MS = 50 };
+enum { RETRY_AFTER_MAX_S = 30, LAST_TRY_MS = 500 };
 
 struct asking {
         struct azure *azure;
@@ -109,16 +109,17 @@ static int give_up(const struct asking *a, struct error *err, bool time_is_over)
                          time_is_over ? clock_text(clock_ms() - a->started, text) : "");
 }
 
-/* The pause before the next attempt; what is left of the time is used to its end. */
+/* The pause before the next attempt. The last one has time for an answer, so that what is reported
+ * is what the service said. */
 static int wait_for_next(struct asking *a, struct error *err)
 {
         const struct azure_patience *p = a->question->patience;
         uint64_t left = clock_left(a->deadline), pause;
         char text[CLOCK_TEXT_MAX];
 
-        if (left < LAST_PAUSE_MS || (p->attempts > 0 && a->number >= p->attempts))
+        if (left < 2 * LAST_TRY_MS || (p->attempts > 0 && a->number >= p->attempts))
                 return give_up(a, err, true);
-        pause = MIN(a->pause_ms, MAX(left / 2, (uint64_t)LAST_PAUSE_MS));
+        pause = MIN(a->pause_ms, left / 2);
         log_line(a->azure->log, LOG_INFO, "%s: %s; next attempt in %s", a->question->what,
                  err->message, clock_text(pause, text));
         a->pause_ms = MIN(fetch_next_pause(pause), p->pause_ms);
