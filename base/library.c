@@ -9,7 +9,7 @@
 int library_load(const char *soname, const struct library_symbol *symbols, size_t count, void *ret,
                  struct error *err)
 {
-        void *library = dlopen(soname, RTLD_NOW | RTLD_NODELETE);
+        void *library = dlopen(soname, RTLD_LAZY | RTLD_NODELETE);
 
         if (!library)
                 return error_set(err, -ELIBACC, "%s", dlerror());

@@ -14,7 +14,7 @@ enum { FETCH_TIMEOUT_DEFAULT_MS = 120000 };
 
 struct options {
         const char *platform; /* NULL: detect */
-        const char *stage, *root, *config_cache, *state_file, *neednet;
+        const char *stage, *root, *config_cache, *state_file, *neednet, *needed_stages;
         uint64_t fetch_timeout_ms;
         uint64_t deadline_ms; /* for all that a stage fetches; 0: the platform's */
         bool log_to_stdout, experimental, ignore_unsupported, offline, json, version, help;
@@ -51,6 +51,7 @@ struct stage {
         bool completes; /* the last that needs secrets: they are wiped when it is done */
         bool undoes;    /* can still run after that */
         int (*run)(struct agent *a, struct error *err);
+        bool (*is_needed)(const struct config *c); /* false: it would do nothing; NULL: always */
 };
 
 extern const struct stage stage_fetch_offline, stage_fetch, stage_kargs, stage_disks, stage_mount,

@@ -17,7 +17,8 @@ struct asking {
         struct azure *azure;
         struct azure_question *question;
         uint64_t deadline, pause_ms, started;
-        unsigned number; /* of the attempt */
+        uint64_t last_try_ms; /* what the last attempt has at least */
+        unsigned number;      /* of the attempt */
 };
 
 void azure_done(struct azure *z)
@@ -117,7 +118,7 @@ static int wait_for_next(struct asking *a, struct error *err)
         uint64_t left = clock_left(a->deadline), pause;
         char text[CLOCK_TEXT_MAX];
 
-        if (left < 2 * LAST_TRY_MS || (p->attempts > 0 && a->number >= p->attempts))
+        if (left < 2 * a->last_try_ms || (p->attempts > 0 && a->number >= p->attempts))
                 return give_up(a, err, true);
         pause = MIN(a->pause_ms, left / 2);
         log_line(a->azure->log, LOG_INFO, "%s: %s; next attempt in %s", a->question->what,
@@ -137,6 +138,7 @@ int azure_ask(struct azure *z, struct azure_question *q, struct error *err)
         };
         int r = z->http ? 0 : http_new(&z->http, err);
 
+        a.last_try_ms = MIN(clock_left(a.deadline) / 4, (uint64_t)LAST_TRY_MS);
         while (r >= 0) {
                 bool again = false;
 

@@ -93,8 +93,7 @@ static const struct {
         const char *name, *value;
 } default_headers[] = {
         { "User-Agent", "Ignition/" SLIPWAY_VERSION },
-        { "Accept",
-          "application/vnd.coreos.ignition+json;version=" CONFIG_STABLE_VERSION ", */*;q=0.1" },
+        { "Accept", FETCH_ACCEPT },
         { "Accept-Encoding", "identity" },
 };
 

@@ -32,6 +32,10 @@ struct fetch_request {
         bool direct; /* never through a proxy: metadata services */
 };
 
+/* The Accept header that asks for a configuration. */
+#define FETCH_ACCEPT                                                                               \
+        "application/vnd.coreos.ignition+json;version=" CONFIG_STABLE_VERSION ", */*;q=0.1"
+
 /* fetch results besides 0 and errors: 404, and refused because a->offline. */
 enum { FETCH_NOT_FOUND = -ENODATA, FETCH_OFFLINE = -ENETDOWN };
 

@@ -25,9 +25,10 @@ struct exchange {
         const char *signing;     /* "aws:amz:<region>:<service>"; NULL: not signed */
         const char *signing_key; /* "<id>:<secret>" */
         bool privileged_port;
-        uint64_t connect_ms; /* time for a connection; 0: HTTP_CONNECT_MS */
-        uint64_t headers_ms; /* time for the answer's headers; 0: any */
-        uint64_t deadline;   /* see clock.h */
+        int (*connect)(struct error *err); /* returns the server's socket; NULL: the URL says it */
+        uint64_t connect_ms;               /* time for a connection; 0: HTTP_CONNECT_MS */
+        uint64_t headers_ms;               /* time for the answer's headers; 0: any */
+        uint64_t deadline;                 /* see clock.h */
         const char *want_header;
         struct sink *sink; /* gets the body of a 200 */
 

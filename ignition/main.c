@@ -65,6 +65,9 @@ static const struct option {
           "\"/run/ignition/neednet\")" },
         { PROGRAM_APPLY, "offline", OPTION_FLAG, offsetof(struct options, offline),
           "refuse what would have to be fetched" },
+        { PROGRAM_MAIN, "needed-stages", OPTION_TEXT, offsetof(struct options, needed_stages),
+          "directory in which fetch and fetch-offline leave a file for each later stage that has "
+          "something to do (default none)" },
         { PROGRAM_MAIN | PROGRAM_RMCFG, "platform", OPTION_PLATFORM,
           offsetof(struct options, platform),
           "current platform, as docs/ignition.md lists them (default: detected)" },

@@ -31,4 +31,11 @@ static int run(struct agent *a, struct error *err)
         return r;
 }
 
-const struct stage stage_disks = { .name = "disks", .run = run };
+static bool is_needed(const struct config *c)
+{
+        const struct storage *s = &c->root.storage;
+
+        return s->disks.count + s->raid.count + s->luks.count + s->filesystems.count > 0;
+}
+
+const struct stage stage_disks = { .name = "disks", .run = run, .is_needed = is_needed };

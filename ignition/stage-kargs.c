@@ -94,6 +94,13 @@ static int run(struct agent *a, struct error *err)
                                : refuse(a, yes, no, err);
 }
 
+static bool is_needed(const struct config *c)
+{
+        return c->root.kernel_arguments.should_exist.count +
+                       c->root.kernel_arguments.should_not_exist.count >
+               0;
+}
+
 void plan_kargs(struct plan *p)
 {
         const struct config_strings *yes = &p->agent->config.root.kernel_arguments.should_exist;
@@ -109,4 +116,4 @@ void plan_kargs(struct plan *p)
                 plan_refuse(p, &err);
 }
 
-const struct stage stage_kargs = { .name = "kargs", .run = run };
+const struct stage stage_kargs = { .name = "kargs", .run = run, .is_needed = is_needed };

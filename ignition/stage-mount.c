@@ -134,4 +134,9 @@ static int run(struct agent *a, struct error *err)
         return r;
 }
 
-const struct stage stage_mount = { .name = "mount", .run = run };
+static bool is_needed(const struct config *c)
+{
+        return c->root.storage.filesystems.count > 0;
+}
+
+const struct stage stage_mount = { .name = "mount", .run = run, .is_needed = is_needed };

@@ -53,4 +53,11 @@ static int run(struct agent *a, struct error *err)
         return r < 0 ? r : luks_finish(a, err);
 }
 
-const struct stage stage_umount = { .name = "umount", .undoes = true, .run = run };
+static bool is_needed(const struct config *c)
+{
+        return c->root.storage.filesystems.count + c->root.storage.luks.count > 0;
+}
+
+const struct stage stage_umount = {
+        .name = "umount", .undoes = true, .run = run, .is_needed = is_needed
+};

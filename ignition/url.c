@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "digest.h"
+#include "strv.h"
 #include "url.h"
 
 static const struct {
@@ -85,6 +86,50 @@ const char *url_path(const char *url)
         const char *s = authority(url, &size);
 
         return s ? s + size : "";
+}
+
+static bool has_scheme(const char *reference)
+{
+        size_t n = strcspn(reference, ":/?#");
+
+        return n > 0 && reference[n] == ':' && isalpha((unsigned char)*reference);
+}
+
+/* How much of the base comes before the reference. */
+static size_t kept_of_base(const char *base, const char *reference)
+{
+        const char *path = url_path(base);
+        size_t n = strcspn(path, "?#");
+
+        if (has_scheme(reference))
+                return 0;
+        if (startswith(reference, "//"))
+                return strcspn(base, ":") + 1;
+        if (*reference == '?')
+                return (size_t)(path - base) + n;
+        if (*reference == '#' || !*reference)
+                return strcspn(base, "#");
+        while (*reference != '/' && n > 0 && path[n - 1] != '/')
+                n--;
+        return (size_t)(path - base) + (*reference == '/' ? 0 : n);
+}
+
+char *url_resolve(const char *base, const char *reference)
+{
+        size_t kept = kept_of_base(base, reference);
+        const char *path = url_path(base);
+        _cleanup_buffer_ struct buffer b = {};
+        char *url;
+
+        buffer_append(&b, base, kept);
+        if (base + kept == path && strchr("/?#", *reference) == NULL)
+                buffer_puts(&b, "/");
+        for (const char *s = reference; *s; s++)
+                if (*s > ' ' && *s < 0x7f)
+                        buffer_append(&b, s, 1);
+                else
+                        buffer_printf(&b, "%%%02X", (unsigned char)*s);
+        return buffer_take(&b, &url, NULL) < 0 ? NULL : url;
 }
 
 char *url_escape(const char *text, size_t size, const char *keep)

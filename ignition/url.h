@@ -14,6 +14,10 @@ int url_host(const char *url, char host[URL_HOST_MAX], unsigned *ret_port) _must
 /* What follows the authority: path, query, fragment; may be "". Borrowed. */
 const char *url_path(const char *url);
 
+/* Where a reference in an answer from `base` leads (RFC 3986, 5.2.2), absolute and printable; dot
+ * segments stay in it. NULL: out of memory. */
+char *url_resolve(const char *base, const char *reference) _must_check_;
+
 /* Percent-encodes all but unreserved characters and those in `keep`; NULL: out of memory. */
 char *url_escape(const char *text, size_t size, const char *keep);
 /* The reverse; false on a bad escape or a NUL byte. In place. */

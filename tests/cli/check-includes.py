@@ -24,7 +24,7 @@ LIBRARIES = {
     "glib": ("composer/commit*.[ch]", "update/site-variant.c"),
     "archive.h": ("composer/deb.c", "composer/unpack.c"),
     "archive_entry.h": "composer/deb.c",
-    "curl/": ("composer/download.c", "ignition/http.c", "update/fetch*.[ch]", "update/health-http.c",
+    "curl/": ("composer/download.c", "ignition/http-curl.c", "update/fetch*.[ch]", "update/health-http.c",
               "update/request.c"),
     "solv/": "composer/solve.c",
     "libcryptsetup.h": "ignition/luks-volume.c",

@@ -190,7 +190,7 @@ class Services(Case):
     def test_never(self):
         for platform, (_, path, _, _) in self.each():
             self.prepare(platform, (500, b"broken"))
-            self.fails(platform, "HTTP status 500", timeout="500ms")
+            self.fails(platform, "HTTP status 500", timeout="1s")
             self.assertGreater(sum(r[2] == path for r in self.server.requests), 1)
 
     def test_offline(self):

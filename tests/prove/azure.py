@@ -23,7 +23,7 @@ CPU_MAX_S = 1.5
 VM, OTHER_VM = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 PAYLOAD, FILLER = "/var/lib/proof/payload", "/var/lib/proof/filler"
 NVME = "MSFT NVMe Accelerator v1.0"
-STAGES = ("fetch-offline", "fetch", "kargs", "disks", "mount", "files", "umount")
+STAGES = ("fetch-offline", "fetch", "files")  # the others have nothing to do
 
 
 # ---- configurations ----

@@ -246,6 +246,42 @@ static void test_clock(void **state _unused_)
         assert_int_equal(clock_earlier(0, 0), 0);
 }
 
+/* RFC 3986, 5.4.1, but for dot segments. */
+static const struct {
+        const char *reference, *url;
+} references[] = {
+        { "g:h", "g:h" },
+        { "g", "http://a/b/c/g" },
+        { "g/", "http://a/b/c/g/" },
+        { "/g", "http://a/g" },
+        { "//g", "http://g" },
+        { "?y", "http://a/b/c/d;p?y" },
+        { "g?y", "http://a/b/c/g?y" },
+        { "#s", "http://a/b/c/d;p?q#s" },
+        { ";x", "http://a/b/c/;x" },
+        { "", "http://a/b/c/d;p?q" },
+        { "http://b:8080/x y\xc3\xa4", "http://b:8080/x%20y%C3%A4" },
+        { "a:b@c", "a:b@c" },
+        { "1:b", "http://a/b/c/1:b" },
+};
+
+static void test_references(void **state _unused_)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(references); i++) {
+                _cleanup_free_ char *url =
+                        url_resolve("http://a/b/c/d;p?q", references[i].reference);
+
+                assert_string_equal(url, references[i].url);
+        }
+        for (size_t i = 0; i < 2; i++) {
+                static const char *const urls[] = { "http://a/x", "http://a?x" };
+                _cleanup_free_ char *url =
+                        url_resolve("http://a", urls[i] + strlen("http://a") + (i == 0));
+
+                assert_string_equal(url, urls[i]);
+        }
+}
+
 static void test_base64(void **state _unused_)
 {
         static const char *const texts[] = { "", "a", "ab", "abc", "abcd", "\xff\xfe\xfd" };
@@ -268,7 +304,7 @@ int main(void)
                 cmocka_unit_test(test_s3),      cmocka_unit_test(test_gs),
                 cmocka_unit_test(test_hosts),   cmocka_unit_test(test_texts),
                 cmocka_unit_test(test_pauses),  cmocka_unit_test(test_clock),
-                cmocka_unit_test(test_base64),
+                cmocka_unit_test(test_base64),  cmocka_unit_test(test_references),
         };
 
         return test_run(tests);

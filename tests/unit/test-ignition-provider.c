@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
-#include "http-reply.h"
 #include "kvp.h"
 #include "test.h"
 #include "vmware.h"
@@ -187,42 +186,6 @@ static void test_environments(void **state _unused_)
         }
 }
 
-/* ---- answers ---- */
-
-static const struct {
-        const char *answer, *body; /* NULL: refused */
-        unsigned status;
-} answers[] = {
-        { "HTTP/1.0 200 OK\r\n\r\nbody", "body", 200 },
-        { "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n", "", 204 },
-        { "HTTP/1.1 404\r\ncontent-length: 2\r\n\r\nno", "no", 404 },
-        { "HTTP/1.1 200 OK\r\nContent-Length:4\r\n\r\nbod", NULL, 0 },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n", NULL, 0 },
-        { "HTTP/1.1 200 OK\r\nX: y\r\n", NULL, 0 },
-        { "HTTP/2.0 200 OK\r\n\r\n", NULL, 0 },
-        { "HTTP/1.1 2000 OK\r\n\r\n", NULL, 0 },
-        { "HTTP/1.1\r\n\r\n", NULL, 0 },
-        { "", NULL, 0 },
-};
-
-static void test_answers(void **state _unused_)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
-                struct http_reply reply = {};
-                struct error err = {};
-                int r = http_reply_parse(answers[i].answer, strlen(answers[i].answer), &reply,
-                                         &err);
-
-                if (r != (answers[i].body ? 0 : -EBADMSG))
-                        fail_msg("%s: %d %s", answers[i].answer, r, err.message);
-                if (r < 0)
-                        continue;
-                assert_int_equal(reply.status, answers[i].status);
-                assert_int_equal(reply.body_size, strlen(answers[i].body));
-                assert_memory_equal(reply.body, answers[i].body, reply.body_size);
-        }
-}
-
 /* ---- VMware's hypervisor ---- */
 
 enum { NUMBER = 7, COOKIE = 0x1234 };
@@ -322,13 +285,9 @@ static void test_hypervisor_refuses(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_pool),
-                cmocka_unit_test(test_pool_limits),
-                cmocka_unit_test(test_host),
-                cmocka_unit_test(test_environments),
-                cmocka_unit_test(test_answers),
-                cmocka_unit_test(test_hypervisor),
-                cmocka_unit_test(test_hypervisor_refuses),
+                cmocka_unit_test(test_pool),       cmocka_unit_test(test_pool_limits),
+                cmocka_unit_test(test_host),       cmocka_unit_test(test_environments),
+                cmocka_unit_test(test_hypervisor), cmocka_unit_test(test_hypervisor_refuses),
         };
 
         return test_run(tests);
