@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Exchanges without TLS with a server whose address is given in numbers, one connection each. It is
- * all that metadata services of clouds ask for, and nothing has to be loaded for it: libcurl and its
- * thirty libraries take more time to load than all that two stages of provisioning do. Whatever
+ * all that metadata services of clouds ask for, and nothing has to be loaded for it: libcurl and
+ * its thirty libraries take more time to load than all that two stages of provisioning do. Whatever
  * needs names, proxies, TLS or signatures is libcurl's: see http_plain_suits(). */
 
 #include <ctype.h>
@@ -220,9 +220,8 @@ static int receive_some(struct call *c, struct error *err)
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
-        r = n < 0 ? error_errno(err, "the connection broke")
-            : n > 0
-                    ? http_reply_feed(&c->reply, data, (size_t)n, err)
+        r = n < 0   ? error_errno(err, "the connection broke")
+            : n > 0 ? http_reply_feed(&c->reply, data, (size_t)n, err)
                     : http_reply_end(&c->reply, err);
         c->x->received = c->reply.received;
         c->x->transient = r < 0 && !c->reply.sink_failed && r != -ENOMEM;

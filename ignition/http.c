@@ -2,8 +2,8 @@
 
 /* See http.h. Who talks: http-plain.c to an address in numbers without TLS, which is what metadata
  * services of clouds are; libcurl to everybody else. The time limits are the same for both: each
- * phase of an exchange has one (connecting, TLS, waiting for headers, waiting for more of the body),
- * and the whole has its deadline. */
+ * phase of an exchange has one (connecting, TLS, waiting for headers, waiting for more of the
+ * body), and the whole has its deadline. */
 
 #include "http-internal.h"
 #include "interrupt.h"

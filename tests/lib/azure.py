@@ -19,6 +19,23 @@ import machine
 import slipway
 
 BOX = pathlib.Path(__file__).resolve().parents[1] / "azure"
+# A metadata service and a WireServer that are young, and what the first boot of a machine asks them, in order, each
+# answered once.
+YOUNG = [{"at": "imds", "status": 410, "times": 3}, {"at": "wire", "status": 429, "times": 2}]
+FIRST_BOOT = ["userData", "/metadata/instance?", "versions", "goalstate", "health"]
+# Data disks: number → MiB. Azure's NVMe controllers are known by their model, which no emulated one has: the attribute alone
+# is put over it. Commands, run in this order, and what they must print.
+LUNS = {0: 64, 3: 96}
+DISK_CHECKS = [
+    ("ls /dev/disk/azure 2>&1", "No such file"),
+    ("printf '%s' 'MSFT NVMe Accelerator v1.0' | sudo tee /run/model >/dev/null && "
+     "sudo mount --bind /run/model /sys/class/nvme/nvme0/model && sudo udevadm trigger -c add -s block && sudo udevadm settle",
+     r"\A\Z"),
+    *((f"n=$(readlink -f /dev/disk/azure/data/by-lun/{lun}); lsblk -bdno SIZE $n; cat /sys/class/block/${{n##*/}}/nsid "
+       f"/sys/class/block/${{n##*/}}/queue/io_timeout", rf"\A\s*{size << 20}\s+{lun + 2}\s+240000\s*\Z")
+      for lun, size in LUNS.items()),
+    ("ls /dev/disk/azure/data/by-lun", r"\A0\s+3\s*\Z"),
+]
 HEALTH = "/machine/?comp=health", "/machine?comp=health", "/provisioning/health"
 
 
@@ -77,6 +94,18 @@ def image():
                          manifest="azure").artifact(".vhd")
 
 
+def data_disks(directory):
+    """QEMU's options for a controller with namespaces as those of Azure are counted: the first two numbers are the system's."""
+    argv = ["-device", "nvme,id=nvme,serial=azure"]
+    for lun, size in LUNS.items():
+        path = pathlib.Path(directory) / f"data{lun}"
+        with open(path, "wb") as f:
+            f.truncate(size << 20)
+        argv += ["-drive", f"if=none,id=data{lun},format=raw,file={path}", "-device",
+                 f"nvme-ns,drive=data{lun},bus=nvme,nsid={lun + 2}"]
+    return argv
+
+
 def describe(directory, **description):
     """The description as a file for `azure-box` and for `slipway run --azure`."""
     path = pathlib.Path(directory) / "machine.json"
@@ -124,3 +153,13 @@ class Machine(machine.Machine, Recorded):
                 raise SystemExit(f"no report within {self.age():.0f} s; the console ends:\n{self.console[-3000:]}\n"
                                  f"asked: {[(short(line), line.get('status')) for line in self.lines()]}")
         return self.reports()[0], self.age()
+
+    def check_order(self, wanted, protocol):
+        """What was asked, in order: the configuration first, the report last, each question answered once. Yields (held, else)."""
+        met = [short(line) for line in self.lines("imds", "wire") if "fault" not in line]
+        yield len(met) == len(wanted) and all(m.startswith(w) for m, w in zip(met, wanted)), f"asked {met}, not {wanted}"
+        yield self.reports() == [(protocol, "Ready", None)], f"reported {self.reports()}"
+        yield not self.complaints(), f"asked what Azure would refuse: {self.complaints()}"
+        yield [line["what"] for line in self.lines("dhcp")][:2] == ["discover", "request"], "DHCP in another order"
+        other = [line["what"] for line in self.lines("other")]
+        yield not other, f"packets for Azure's addresses that are nobody's: {other}"

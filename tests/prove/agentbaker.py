@@ -17,7 +17,7 @@ import machine
 import slipway
 
 DISK_LIMIT, RAM_LIMIT = 450, 220  # MiB
-NAME = "aks-proof-0"
+NAME, VM = "aks-proof-0", "0f8fad5b-d9cb-469f-a165-70867728950e"
 # Of a unit that starts this early the journal may have the service manager's words without the unit's name.
 RAN_ONCE = "journalctl -b -o cat -t systemd | grep -c '^Starting {}.service'"
 PROGRAMS = ("containerd /usr/bin/runc ctr conntrack socat ethtool iptables ip6tables iptables-save nft ebtables jq curl tar awk oras "
@@ -34,6 +34,10 @@ CHECKS = [
     ("systemctl is-system-running --wait", r"\Arunning$"),
     ("systemctl --failed --no-legend --plain", r"\A\s*\Z"),
     ("hostname; systemctl is-active slipway-azure", rf"\A{NAME}\nactive$"),
+    ("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$"),
+    ("ls /var/lib/slipway/azure", rf"^{VM}.provisioned$"),
+    ("grep -c result=success /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z"),
+    *azure.DISK_CHECKS,
     # The payload: unpacked once, its commands run once, although /etc is noexec.
     (f"ls {agentbaker.TAR} 2>&1", "No such file"),
     ("systemctl is-active ignition-file-extract; systemctl show -P Result ignition-file-extract", r"\Aactive\nsuccess$"),
@@ -114,24 +118,14 @@ def check(vm, key, data):
     return problems, int(ram)
 
 
-def options(scratch, public, data):
-    """The machine on Azure: its owner's key from IMDS, the payload on the CD."""
+def node(scratch, disk, public, data):
+    """The machine on Azure, which is young: its owner's key from IMDS, the payload on the CD."""
     text = data.ignition(pad=True)
     print(f"customData: {len(data.files)} files, {len(base64.b64encode(text.encode()))} characters", flush=True)
-    (scratch / "custom-data.json").write_text(text)
-    description = azure.describe(scratch, name=NAME, publicKeys=[public])
-    return ["--platform", "azure", "--azure", description, "--custom-data", scratch / "custom-data.json",
-            "--record", scratch / "record.jsonl"]
-
-
-def await_report(vm, record):
-    """Seconds since power-on at which Azure was told that the machine is ready: then its owner can log in."""
-    while not (reports := azure.reports(azure.read_record(record))):
-        if not vm.pump() or vm.age() > machine.BOOT_DEADLINE:
-            raise SystemExit(f"agentbaker: nothing was reported; the console ends:\n{vm.console[-3000:]}")
-    if [state for _, state, _ in reports] != ["Ready"]:
-        raise SystemExit(f"agentbaker: Azure was told {reports}")
-    return vm.age()
+    path = scratch / "custom-data.json"
+    path.write_text(text)
+    return azure.Machine(disk, scratch, snapshot=True, custom_data=path, name=NAME, publicKeys=[public], vmId=VM,
+                         faults=azure.YOUNG, qemu=azure.data_disks(scratch))
 
 
 def archive(scratch):
@@ -153,13 +147,15 @@ def main():
     try:
         key, public = machine.ssh_key(scratch)
         data = agentbaker.node()
-        with machine.Machine(os.environ["SLIPWAY_PROOF_DISK"], options=options(scratch, public, data)) as vm:
-            ready = await_report(vm, scratch / "record.jsonl")
+        with node(scratch, os.environ["SLIPWAY_PROOF_DISK"], public, data) as vm:
+            _, ready = vm.wait_report()
+            told = list(vm.check_order(azure.FIRST_BOOT, "xml"))
             vm.copy(key, [archive(scratch)], "/tmp/")
             problems, ram = check(vm, key, data)
+        problems += [otherwise for held, otherwise in told if not held]
         if problems:
             raise SystemExit("agentbaker:\n" + "\n".join(problems))
-        print(f"agentbaker: {len(CHECKS) + len(data.files)} checks held; {os.environ['SLIPWAY_PROOF_SIZE']} MiB of disk, "
+        print(f"agentbaker: {len(CHECKS) + len(told) + len(data.files)} checks held; {os.environ['SLIPWAY_PROOF_SIZE']} MiB of disk, "
               f"{ram} MiB of memory in use, ssh alone listens, Ready {ready:.1f} s after power-on")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

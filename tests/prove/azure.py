@@ -22,7 +22,6 @@ CUSTOM_DATA = 65535  # bytes; 87,380 characters of base64, which is what Azure t
 CPU_MAX_S = 1.5
 VM, OTHER_VM = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 PAYLOAD, FILLER = "/var/lib/proof/payload", "/var/lib/proof/filler"
-NVME = "MSFT NVMe Accelerator v1.0"
 STAGES = ("fetch-offline", "fetch", "files")  # the others have nothing to do
 
 
@@ -71,14 +70,8 @@ class Checks:
 
 
 def check_order(c, vm, wanted, protocol):
-    """What was asked, in order: the configuration first, the report last, each question answered once."""
-    met = [azure.short(line) for line in vm.lines("imds", "wire") if "fault" not in line]
-    c.holds(len(met) == len(wanted) and all(m.startswith(w) for m, w in zip(met, wanted)), f"asked {met}, not {wanted}")
-    c.holds(vm.reports() == [(protocol, "Ready", None)], f"reported {vm.reports()}")
-    c.holds(not vm.complaints(), f"asked what Azure would refuse: {vm.complaints()}")
-    c.holds([line["what"] for line in vm.lines("dhcp")][:2] == ["discover", "request"], "DHCP in another order")
-    other = [line["what"] for line in vm.lines("other")]
-    c.holds(not other, f"packets for Azure's addresses that are nobody's: {other}")
+    for held, otherwise in vm.check_order(wanted, protocol):
+        c.holds(held, otherwise)
 
 
 def check_machine(c, name, vm_id):
@@ -90,18 +83,6 @@ def check_machine(c, name, vm_id):
     c.says("sudo cat /sys/class/dmi/id/product_uuid", vm_id)
     c.says("sudo ls /var/lib/slipway/azure", rf"^{vm_id}.provisioned$")
     c.says("sudo grep -c 'result=success' /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z")
-
-
-def check_disks(c):
-    """Azure's NVMe controllers are known by their model, which no emulated one has: the attribute alone is put over it."""
-    c.says("ls /dev/disk/azure 2>&1", "No such file")
-    c.vm.ssh(c.key, f"printf '%s' '{NVME}' | sudo tee /run/model && sudo mount --bind /run/model /sys/class/nvme/nvme0/model && "
-                    "sudo udevadm trigger -c add -s block && sudo udevadm settle")
-    for lun, size in ((0, 64), (3, 96)):
-        c.says(f"lsblk -bdno SIZE /dev/disk/azure/data/by-lun/{lun}", rf"\A\s*{size << 20}\s*\Z")
-        c.says(f"cat /sys/class/block/$(basename $(readlink -f /dev/disk/azure/data/by-lun/{lun}))/nsid", rf"\A{lun + 2}\s*\Z")
-        c.says(f"cat /sys/class/block/$(basename $(readlink -f /dev/disk/azure/data/by-lun/{lun}))/queue/io_timeout", "^240000$")
-    c.says("ls /dev/disk/azure/data/by-lun", r"\A0\s+3\s*\Z")
 
 
 def processor_time(c):
@@ -128,30 +109,19 @@ class Proof:
         known = {"name": "node1", "adminUsername": "azureuser", "publicKeys": [self.public], "vmId": VM}
         return azure.Machine(disk or self.disk, self.scratch, **(known | more))
 
-    def data_disks(self):
-        """A controller with namespaces as those of Azure are counted: the first two numbers are the system's."""
-        argv = ["-device", "nvme,id=nvme,serial=azure"]
-        for number, size in ((2, 64), (5, 96)):
-            path = self.scratch / f"data{number}"
-            with open(path, "wb") as f:
-                f.truncate(size << 20)
-            argv += ["-drive", f"if=none,id=data{number},format=raw,file={path}", "-device",
-                     f"nvme-ns,drive=data{number},bus=nvme,nsid={number}"]
-        return argv
-
     def first(self):
         """No user data, custom data at its limit on the CD, a metadata service that is young."""
         custom, digest, left = at_the_limit(self.scratch, self.public)
-        faults = [{"at": "imds", "status": 410, "times": 3}, {"at": "wire", "status": 429, "times": 2}]
-        with self.machine(custom_data=custom, faults=faults, qemu=self.data_disks()) as vm:
+        with self.machine(custom_data=custom, faults=azure.YOUNG, qemu=azure.data_disks(self.scratch)) as vm:
             _, ready = vm.wait_report()
             vm.wait_for("login:")
             c = Checks(vm, self.key)
-            check_order(c, vm, ["userData", "/metadata/instance?", "versions", "goalstate", "health"], "xml")
+            check_order(c, vm, azure.FIRST_BOOT, "xml")
             check_machine(c, "node1", VM)
             c.says(f"sudo sha256sum {PAYLOAD}", digest)
             c.says(f"sudo stat -c %s {FILLER}", rf"\A{left}\s*\Z")
-            check_disks(c)
+            for command, pattern in azure.DISK_CHECKS:
+                c.says(command, pattern)
             used, machine_id = processor_time(c), vm.ssh(self.key, "cat /etc/machine-id")
             vm.poweroff(self.key)
             self.count += c.count

@@ -30,22 +30,27 @@ static const struct {
 } answers[] = {
         { "HTTP/1.0 200 OK\r\n\r\nbody", "body", 200, false },
         { "HTTP/1.1 200 OK\nContent-Length: 4\n\nbody and more", "body", 200, false },
-        { "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length:4 \r\n\r\nbody", "body", 200, false },
+        { "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length:4 \r\n\r\nbody", "body", 200,
+          false },
         { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 200, false },
         { "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", "", 200, true },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nbo\r\n02;x\r\ndy\r\n0\r\nX: y\r\n\r\n", "body",
-          200, false },
-        { "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", "body",
-          200, false },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nbo\r\n02;x\r\ndy\r\n0\r\nX: y\r\n\r\n",
+          "body", 200, false },
+        { "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+          "body", 200, false },
         { "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n", "", 204, false },
         { "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", "", 304, false },
         { "HTTP/1.1 404\r\ncontent-length: 2\r\n\r\nno", "", 404, false },
-        { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 P\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody", "body", 200, false },
+        { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 P\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbody",
+          "body", 200, false },
         { "HTTP/1.1 200 OK\r\nContent-Length:4\r\n\r\nbod", NULL, 0, false },
         { "HTTP/1.1 200 OK\r\nContent-Length:+4\r\n\r\nbody", NULL, 0, false },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x4\r\nbody\r\n0\r\n\r\n", NULL, 0, false },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n", NULL, 0, false },
-        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", NULL, 0, false },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x4\r\nbody\r\n0\r\n\r\n", NULL, 0,
+          false },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n", NULL, 0,
+          false },
+        { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n", NULL, 0,
+          false },
         { "HTTP/1.1 200 OK\r\nX: y\r\n", NULL, 0, false },
         { "HTTP/2.0 200 OK\r\n\r\n", NULL, 0, false },
         { "HTTP/1.1 2000 OK\r\n\r\n", NULL, 0, false },
@@ -114,7 +119,8 @@ static void test_limits(void **state _unused_)
                 text_sink_init(&body, ANSWER_MAX);
                 r = http_reply_feed(&reply, endless[i].begin, strlen(endless[i].begin), &err);
                 for (; r >= 0 && n < 3 * HTTP_HEADERS_MAX; n += strlen(endless[i].again))
-                        r = http_reply_feed(&reply, endless[i].again, strlen(endless[i].again), &err);
+                        r = http_reply_feed(&reply, endless[i].again, strlen(endless[i].again),
+                                            &err);
                 assert_int_equal(r, i < 3 ? -EBADMSG : -EFBIG);
                 assert_int_equal(reply.sink_failed, i == 3);
         }
@@ -152,7 +158,8 @@ static void test_corpus(void **state _unused_)
 
                 if (entry->d_name[0] == '.')
                         continue;
-                assert_ok(file_read(dirfd(dir), entry->d_name, ANSWER_MAX, &text, &size, &err), &err);
+                assert_ok(file_read(dirfd(dir), entry->d_name, ANSWER_MAX, &text, &size, &err),
+                          &err);
                 r = take(text, size, 5, &reply, &body, &err);
                 if (!bad)
                         assert_ok(r, &err);
