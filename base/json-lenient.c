@@ -77,14 +77,16 @@ static size_t plain_run(const char *text, size_t size)
 {
         size_t n = 0;
 
-        while (n < size && text[n] != '\\') {
-                size_t length = utf8_length(text + n, size - n);
+        for (;;) {
+                size_t length;
 
+                while (n < size && (uint8_t)text[n] < 0x80 && text[n] != '\\')
+                        n++;
+                length = n < size && text[n] != '\\' ? utf8_length(text + n, size - n) : 0;
                 if (length == 0)
-                        break;
+                        return n;
                 n += length;
         }
-        return n;
 }
 
 int json_replace(const char *text, size_t size, struct buffer *ret)

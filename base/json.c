@@ -90,6 +90,17 @@ static int scan_escape(struct scanner *s)
 }
 
 /* Scans a string token, quotes included. */
+/* What means nothing in a string: nearly all of it. */
+static void skip_plain(struct scanner *s)
+{
+        const uint8_t *p = (const uint8_t *)s->text + s->offset;
+        const uint8_t *end = (const uint8_t *)s->text + s->size;
+
+        while (p < end && *p >= 0x20 && *p != '"' && *p != '\\')
+                p++;
+        s->offset = (size_t)(p - (const uint8_t *)s->text);
+}
+
 static int scan_string(struct scanner *s)
 {
         size_t start = s->offset;
@@ -98,8 +109,10 @@ static int scan_string(struct scanner *s)
         if (!accept(s, '"'))
                 return expected(s, "a string");
         for (;;) {
-                int c = peek(s);
+                int c;
 
+                skip_plain(s);
+                c = peek(s);
                 if (c < 0)
                         return fail_at(s, start, "string is not closed");
                 if (c < 0x20)
