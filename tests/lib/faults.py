@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 from tiny import Key, Tiny
 
@@ -104,6 +105,7 @@ def run_all(pattern=""):
     held, chosen = 0, [f for f in FAULTS if re.search(pattern, f[0])]
     with Key() as key:
         for description, function in chosen:
+            started = time.monotonic()
             try:
                 with Tiny(key) as tiny:
                     tiny.manifest["erofs"] = {"compression": "zstd"}
@@ -112,7 +114,7 @@ def run_all(pattern=""):
                 print(f"NO  {description}: {error}", flush=True)
                 continue
             held += 1
-            print(f"ok  {description}" + (f": {said}" if said else ""), flush=True)
+            print(f"ok  {description}" + (f": {said}" if said else "") + f" ({time.monotonic() - started:.1f} s)", flush=True)
     return held, len(chosen)
 
 

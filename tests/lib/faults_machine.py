@@ -15,7 +15,9 @@ from faults import (ONE_BUILD_AT_A_TIME, digests, fault, forget, fsck, leftovers
 from tiny import MIB, make_deb, noise
 
 NO_SPACE = "No space left on device"
-KILLS = 25
+KILLS, STOPS = (8, 5) if slipway.QUICK else (25, 12)  # times of a build
+AT_CALLS = 4 if slipway.QUICK else 12  # of each call
+SIZES = 4 if slipway.QUICK else 9
 
 
 def asked(tiny, name):
@@ -188,7 +190,8 @@ def failed_step(message):
 
 def sizes(blocks):
     """From two blocks to one less than enough; close together at both ends, where steps are short."""
-    chosen = {*range(2, 9), *(blocks - i for i in range(1, 7)), *range(8, blocks, blocks // 9)}
+    step = 3 if slipway.QUICK else 1
+    chosen = {*range(2, 9, step), *(blocks - i for i in range(1, 7, step)), *range(8, blocks, blocks // SIZES)}
     return sorted(size for size in chosen if 1 < size < blocks)
 
 
@@ -290,14 +293,14 @@ def kill_at_calls(tiny):
     killed = 0
     for call, count in counts.items():
         # Many links are objects of the repository, one as good as the other.
-        for number in range(1, count + 1, max(count // 10, 1)):
+        for number in range(1, count + 1, max(count // AT_CALLS, 1)):
             forget(tiny)
             done = tiny.try_build("--threads", "1", wrapper=[
                 "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"])
             killed += done.returncode != 0
             complete_or_absent(tiny)
             good_again(tiny, wanted)
-    need(killed >= 25, f"only {killed} builds were killed")
+    need(killed >= 2 * AT_CALLS, f"only {killed} builds were killed")
     return f"{killed} killed; " + ", ".join(f"{c} {n}" for c, n in counts.items() if n)
 
 
@@ -316,7 +319,7 @@ def errors_at_calls(tiny):
     failed = 0
     for call in DISK_CALLS:
         count = len(re.findall(rf"^\d+ +{call}\(", log.read_text(), re.M))
-        for number in range(1, count + 1, max(count // (3 if slipway.QUICK else 12), 1)):
+        for number in range(1, count + 1, max(count // (3 if slipway.QUICK else AT_CALLS), 1)):
             forget(tiny)
             done = tiny.try_build("--threads", "1", wrapper=[
                 "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
@@ -387,8 +390,8 @@ for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     @fault(f"{_signal.name}: ends promptly, leaves no temporary file")
     def stop(tiny, number=_signal):
         wanted, seconds = reference(tiny)
-        ended = sum(stopped(tiny, number, 0.01 + seconds * i / 12, wanted) for i in range(12))
-        need(ended >= 4, f"only {ended} builds were still running")
+        ended = sum(stopped(tiny, number, 0.01 + seconds * i / STOPS, wanted) for i in range(STOPS))
+        need(ended >= STOPS // 3, f"only {ended} builds were still running")
         tiny.server.set(pause=0.02)
         need(stopped(tiny, number, 0.4, wanted), "finished before the signal")
         return f"{ended + 1} stopped"
