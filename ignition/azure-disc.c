@@ -7,7 +7,7 @@
  * The same custom data stands in ovf-env.xml, as base64; it is read where the file is missing. */
 
 #include <fcntl.h>
-#include <limits.h>
+#include <glob.h>
 #include <linux/cdrom.h>
 #include <sys/ioctl.h>
 
@@ -17,7 +17,9 @@
 #include "strv.h"
 #include "xml.h"
 
-enum { PPS_MAX = 64, CUSTOM_DATA_MAX = 512 * 1024 };
+enum { PPS_MAX = 64, CUSTOM_DATA_MAX = 512 * 1024, TYPE_MAX = 16, DRIVER_MS = 3000 };
+/* include/scsi/scsi_proto.h, TYPE_ROM */
+#define SCSI_CD "5"
 
 static const char drive[] = "/dev/sr0";
 
@@ -144,42 +146,77 @@ static int try_devices(struct agent *a, char **devices, char ***checked, struct 
         return 0;
 }
 
-/* The initrd's udev announced the drive when there was no driver to load yet. */
+/* A drive is a SCSI device, with or without its driver. True: udev is asked to load that. */
+static bool announce(const char *type)
+{
+        _cleanup_free_ char *uevent = NULL, *text = NULL;
+        _cleanup_close_ int fd = -1;
+        struct error ignored;
+
+        if (file_read(AT_FDCWD, type, TYPE_MAX, &text, NULL, &ignored) < 0 ||
+            !streq(text, SCSI_CD "\n"))
+                return false;
+        uevent = string_format("%.*s/uevent", (int)(strrchr(type, '/') - type), type);
+        fd = uevent ? open(uevent, O_WRONLY | O_CLOEXEC) : -1;
+        return fd >= 0 && io_write(fd, "add", 3, &ignored) >= 0;
+}
+
+/* The initrd's udev announced the drive when there was no driver to load yet. It is asked again,
+ * which costs us nothing, and given some time; where it does not do it, we do. */
 static void load_driver(struct agent *a)
 {
         static const char *const modprobe[] = { "modprobe", "-q", "sr_mod", NULL };
-        struct error ignored = {};
+        struct error err = {};
+        bool announced = false;
+        glob_t found = {};
 
-        if (access(drive, F_OK) < 0 && spawn(modprobe, NULL, NULL, &ignored) < 0)
-                log_line(&a->log, LOG_INFO, "loading sr_mod: %s", ignored.message);
+        if (access(drive, F_OK) == 0)
+                return;
+        if (glob("/sys/bus/scsi/devices/*/type", GLOB_NOSORT, NULL, &found) == 0)
+                for (size_t i = 0; i < found.gl_pathc; i++)
+                        announced |= announce(found.gl_pathv[i]);
+        globfree(&found);
+        if (announced && patience_path(a, drive, DRIVER_MS, &err) >= 0)
+                return;
+        if (spawn(modprobe, NULL, NULL, &err) < 0)
+                log_line(&a->log, LOG_INFO, "loading sr_mod: %s", err.message);
 }
 
-int azure_disc_fetch(struct agent *a, struct config_text *ret, struct error *err)
+/* Of whatever blkid calls a CD's file system. */
+static int ask_blkid(struct agent *a, char ***checked, struct config_text *ret, bool *ret_done,
+                     struct error *err)
 {
         static const char *const types[] = { "udf", "iso9660" };
-        struct patience patience = patience_for(a, "the CD with custom data", 0);
-        _cleanup_strv_ char **checked = NULL;
-        bool done = false;
         int r = 0;
 
-        load_driver(a);
-        /* Where it is on Azure; to ask blkid for it takes an emulated machine a tenth of a second.
-         */
-        r = try_devices(a, (char *[]){ (char *)drive, NULL }, &checked, ret, &done, err);
-        if (r < 0 || done)
-                return r;
-        for (;;) {
-                for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-                        _cleanup_strv_ char **devices = NULL;
+        for (size_t i = 0; r >= 0 && !*ret_done && i < ARRAY_SIZE(types); i++) {
+                _cleanup_strv_ char **devices = NULL;
 
-                        r = list_devices(types[i], &devices, err);
-                        if (r >= 0)
-                                r = try_devices(a, devices, &checked, ret, &done, err);
-                        if (r < 0 || done)
-                                return r;
-                }
-                r = patience_wait(a, &patience, err);
-                if (r < 0)
+                r = list_devices(types[i], &devices, err);
+                if (r >= 0)
+                        r = try_devices(a, devices, checked, ret, ret_done, err);
+        }
+        return r;
+}
+
+/* The drive where Azure has it comes first: to ask blkid takes an emulated machine two tenths of a
+ * second. */
+int azure_disc_fetch(struct agent *a, struct config_text *ret, struct error *err)
+{
+        struct patience patience = patience_for(a, "the CD with custom data", 0);
+        _cleanup_strv_ char **checked = NULL;
+        char *first[] = { (char *)drive, NULL };
+        bool done = false;
+        int r;
+
+        load_driver(a);
+        for (;;) {
+                r = try_devices(a, first, &checked, ret, &done, err);
+                if (r >= 0 && !done)
+                        r = ask_blkid(a, &checked, ret, &done, err);
+                if (r >= 0 && !done)
+                        r = patience_wait(a, &patience, err);
+                if (r < 0 || done)
                         return r;
         }
 }
