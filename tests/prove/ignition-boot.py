@@ -170,7 +170,7 @@ EVERYTHING = [
     is_("cat /etc/systemd/system-preset/20-ignition.preset",
         "enable each@.service one two\ndisable fstrim.timer\nenable plain.service"),
     ("sudo cat /etc/.ignition-result.json", '"userConfigProvided": true'),
-    ("sudo cat /var/lib/ignition/report.json", '"status": "complete".*"name": "umount"'),
+    ("sudo cat /var/lib/ignition/report.json", '"status": "complete".*"name": "files"'),
     is_(f"sudo stat -c %U {STAMP}", "root"),
 ]
 
@@ -474,8 +474,8 @@ STATE = ("sudo sh -c 'cd /; for f in etc/passwd etc/group etc/gshadow etc/subuid
          "ls -A .etc; find / -xdev -name \".*.??????\" -o -xdev -name .ignition-journal'")
 
 
-def state_of(bench, disk, config):
-    with bench.boot(disk, config) as vm:
+def state_of(bench, disk, config, options):
+    with bench.boot(disk, config, options) as vm:
         vm.wait_for("everything login:")
         text = bench.expect(vm, HEALTHY + EVERYTHING + [(STATE, "etc/passwd")])[-1]
         vm.poweroff(bench.key)
@@ -499,12 +499,15 @@ def cut(bench, disk, config, what, delay, options=()):
 
 
 def theme_cuts(bench):
-    config = everything_config(bench)
-    want = state_of(bench, bench.disk("whole"), config)
+    """A disk of its own for a file system, or there would be nothing to do for some of the stages."""
+    config, spare = everything_config(bench), bench.spare("one", 64)
+    config.config["storage"]["filesystems"] = [
+        {"device": "/dev/disk/by-id/virtio-one", "format": "ext4", "path": "/var/x-spare", "wipeFilesystem": True}]
+    want = state_of(bench, bench.disk("whole"), config, spare)
     disk = bench.disk("cut")
     for i, what in enumerate(CUTS):
-        cut(bench, disk, config, what, 0.1 + 0.15 * (i % 3))
-    got = state_of(bench, disk, config)
+        cut(bench, disk, config, what, 0.1 + 0.15 * (i % 3), spare)
+    got = state_of(bench, disk, config, spare)
     if got != want:
         import difflib
         raise SystemExit("ignition-boot: cuts left another state:\n" + "\n".join(
