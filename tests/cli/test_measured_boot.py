@@ -19,6 +19,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from tiny import Key, Tiny
+from uki import sections
 
 MEASURE = "/usr/lib/systemd/systemd-measure"
 MEASURED = "linux osrel cmdline initrd ucode splash dtb uname sbat pcrpkey".split()
@@ -27,18 +28,6 @@ PHASES = ["enter-initrd", "leave-initrd", "sysinit", "ready"]
 
 def sha256(data):
     return hashlib.sha256(data).digest()
-
-
-def sections(uki):
-    """Contents by name without the dot, as long as in memory (pefile is not in every distribution's Python)."""
-    data = uki.read_bytes()
-    coff = struct.unpack_from("<I", data, 0x3C)[0]
-    count, optional = struct.unpack_from("<H", data, coff + 6)[0], struct.unpack_from("<H", data, coff + 20)[0]
-    found = {}
-    for i in range(count):
-        name, size, _, raw, at = struct.unpack_from("<8sIIII", data, coff + 24 + optional + 40 * i)
-        found[name.rstrip(b"\0").decode().lstrip(".")] = data[at:at + min(size, raw)].ljust(size, b"\0")
-    return found
 
 
 def pcr11(contents):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import efi_variables
 import machine
 import slipway
 import trusted
@@ -91,29 +92,45 @@ def offline(esp, keys):
                     raise SystemExit(f"secure-boot: {argv[0]} rejects {name}: {done.stdout}{done.stderr}")
 
 
-def check_enrolled(vm, key):
-    """Firmware checks, and the kernel trusts root hashes by what it found in db."""
-    for command, pattern in (
-            ("od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-*", r"\A +6 +0 +0 +0 +1$"),
-            ("od -An -tu1 /sys/firmware/efi/efivars/SetupMode-*", r"\A +6 +0 +0 +0 +0$"),
-            ("sudo dmesg", r"secureboot: Secure boot enabled"),
-            ("sudo cat /proc/keys", r"Slipway Secure Boot signing key"),
-            ("sudo cat /proc/keys", r"Slipway root hash signing key"),
-            ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")):
+def check(vm, key, rows):
+    for command, pattern in rows:
         output = vm.ssh(key, command, check=False)
         if not re.search(pattern, output, re.M):
             raise SystemExit(f"secure-boot: {command!r} must print {pattern!r}, not {output!r}")
 
 
-def enrol_and_boot(disk, variables, scratch):
-    """Firmware without keys gets them from the disk, starts again, and from then on checks."""
-    key, public = machine.ssh_key(scratch)
+def check_enrolled(vm, key):
+    """Firmware checks, and the kernel trusts root hashes by what it was told at boot."""
+    check(vm, key, (
+        ("od -An -tu1 /sys/firmware/efi/efivars/SecureBoot-*", r"\A +6 +0 +0 +0 +1$"),
+        ("od -An -tu1 /sys/firmware/efi/efivars/SetupMode-*", r"\A +6 +0 +0 +0 +0$"),
+        ("sudo dmesg", r"secureboot: Secure boot enabled"),
+        ("sudo cat /proc/keys", r"Slipway Secure Boot signing key"),
+        ("sudo cat /proc/keys", r"Slipway root hash signing key"),
+        ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")))
+
+
+def check_machine_owner(vm, key):
+    """That told it shim, not firmware."""
+    check_enrolled(vm, key)
+    check(vm, key, (
+        ("mokutil --db", r"(?s)\A(?!.*Slipway).*Microsoft Corporation UEFI CA"),
+        ("mokutil --list-enrolled", r"(?s)Slipway Secure Boot signing key.*Slipway root hash signing key"),
+        ("sudo dmsetup table usr", r"verity 1 .* root_hash_sig_key_desc \S+")))
+
+
+def boots(disk, variables, scratch, check_inside):
+    """How long it took from power-on to login, keys that firmware takes from the disk included."""
+    key = scratch / "id_ed25519"
+    if not key.exists():
+        machine.ssh_key(scratch)
+    public = key.with_suffix(".pub").read_text().strip()
     config = machine.Ignition().user("core", sshAuthorizedKeys=[public], groups=["sudo"])
     config = config.write(scratch / "config.ign")
     with machine.Machine(disk, config, snapshot=False,
                          options=[f"--secure-boot={variables}"]) as vm:
         vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
-        check_enrolled(vm, key)
+        check_inside(vm, key)
         vm.poweroff(key)
         return vm.age()
 
@@ -126,9 +143,16 @@ def must_be_refused(disk, variables, what):
         print(f"{what}: refused after {age:.0f} s")
 
 
-def refusals(disk, variables, scratch):
+def changed_is_refused(disk, variables, what, name, change):
     esp = Esp(disk)
-    uki, loader = esp.uki(), "::EFI/BOOT/BOOTX64.EFI"
+    original = esp.read(name)
+    esp.write(name, change(original))
+    must_be_refused(disk, variables, what)
+    esp.write(name, original)
+
+
+def refusals(disk, variables, scratch):
+    uki, loader = Esp(disk).uki(), "::EFI/BOOT/BOOTX64.EFI"
     cases = [("a UKI with one flipped bit", uki, flipped),
              ("an unsigned UKI", uki, unsigned),
              ("a boot loader with one flipped bit", loader, flipped),
@@ -136,28 +160,53 @@ def refusals(disk, variables, scratch):
              ("a UKI signed by another key", uki, lambda d: signed_by_another(d, scratch)),
              ("a boot loader signed by another key", loader, lambda d: signed_by_another(d, scratch))]
     cases = cases[:3] if slipway.QUICK else cases
-    for what, name, change in cases:
-        original = esp.read(name)
-        esp.write(name, change(original))
-        must_be_refused(disk, variables, what)
-        esp.write(name, original)
+    for case in cases:
+        changed_is_refused(disk, variables, *case)
     return len(cases)
+
+
+def with_shim(disk, scratch):
+    """Firmware as it is sold starts shim alone, and shim starts what a machine owner's key has signed."""
+    sold = pathlib.Path(efi_variables.SOLD).read_bytes()
+    stranger, owned = scratch / "stranger.efivars", scratch / "owned.efivars"
+    stranger.write_bytes(sold)
+    owned.write_bytes(efi_variables.add_machine_owner_keys(sold, pathlib.Path(os.environ["SLIPWAY_PROOF_KEYS"]).read_bytes()))
+    must_be_refused(disk, stranger, "shim, and no machine owner's key")
+    seconds = boots(disk, owned, scratch, check_machine_owner)
+    changed_is_refused(disk, owned, "shim, and a UKI with one flipped bit", Esp(disk).uki(), flipped)
+    changed_is_refused(disk, owned, "shim, and a boot loader with one flipped bit", "::EFI/BOOT/grubx64.efi", flipped)
+    return f"; by shim under Microsoft's keys in {seconds:.0f} s, with a machine owner's key alone, 3 of 3 others refused"
+
+
+def copy(name, scratch):
+    disk = scratch / f"{name}.raw"
+    subprocess.run(["cp", "--sparse=always", os.environ[f"SLIPWAY_PROOF_{name}"], disk], check=True)
+    return disk
+
+
+def compose():
+    disk = trusted.image("secure-boot", {"secureBoot": True}).artifact(".raw")
+    offline(Esp(disk), trusted.keys())
+    os.environ["SLIPWAY_PROOF_DISK"] = str(disk)
+    if slipway.QUICK:
+        return
+    trust = {"secureBoot": True, "shim": True, "rootHash": "required"}
+    os.environ["SLIPWAY_PROOF_SHIM"] = str(trusted.image("secure-boot-shim", trust, ["shim"]).artifact(".raw"))
+    os.environ["SLIPWAY_PROOF_KEYS"] = str(trusted.keys() / "db.esl")
 
 
 def main():
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        disk = trusted.image("secure-boot", {"secureBoot": True}).artifact(".raw")
-        offline(Esp(disk), trusted.keys())
-        os.environ["SLIPWAY_PROOF_DISK"] = str(disk)
+        compose()
     machine.enter_namespace()
     scratch = slipway.scratch()
     try:
-        disk, variables = scratch / "disk.raw", scratch / "disk.efivars"
-        subprocess.run(["cp", "--sparse=always", os.environ["SLIPWAY_PROOF_DISK"], disk], check=True)
-        seconds = enrol_and_boot(disk, variables, scratch)
+        disk, variables = copy("DISK", scratch), scratch / "disk.efivars"
+        seconds = boots(disk, variables, scratch, check_enrolled)
         n = refusals(disk, variables, scratch)
+        shim = "" if slipway.QUICK else with_shim(copy("SHIM", scratch), scratch)
         print(f"secure-boot: keys enrolled by the disk itself, booted signed in {seconds:.0f} s; "
-              f"{n} of {n} changed disks refused")
+              f"{n} of {n} changed disks refused{shim}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -2,8 +2,10 @@
 """whatever is changed on a disk, `slipway verify` names the link that it broke
 
 A small image with every link (Secure Boot, signed root hash, IPE policy, PCR policy), made from packages of our own. Each change is
-made on the raw disk, judged, and taken back. Nothing is booted."""
+made on the raw disk, judged, and taken back. Nothing is booted. What has to do with the root hash's signature is judged by systemd-dissect
+as well, in User-mode Linux."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -13,8 +15,10 @@ import shutil
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "boot")]
 import slipway
+import uml
 from tiny import Key, Tiny, noise
 
 MIB, BLOCK, SECTOR = 1 << 20, 4096, 512
@@ -247,6 +251,52 @@ def anywhere(disk, arguments):
     return 2 * ANYWHERE
 
 
+NOISE = "usr/share/tiny/noise"
+PEER_REFUSES = ("the signature's root hash", "a byte of the PKCS#7", "a byte of the PKCS#7's signer", "the tree's top", "the first byte of /usr")
+PEER_MODULES = ("dm-verity", "erofs", "loop", "vfat", "nls_cp437", "nls_iso8859-1")
+# It finds the root hash beside the disk, the signature in it, and certificates in verity.d. The good disk comes last: what is open is shared.
+PEER = """
+try() {{
+    echo "== $1"
+    if systemd-dissect --mount --mkdir --read-only {directory}/$2.raw /run/$2; then sha256sum </run/$2/{noise}; fi
+}}
+mkdir /run/verity.d
+try "no certificate" good
+cp {keys}/db.crt /run/verity.d
+try "another certificate" good
+cp {keys}/verity.crt /run/verity.d
+{changed}
+echo "== said"
+systemd-dissect --json=short {directory}/good.raw
+try good good
+"""
+
+
+def peer(tiny, keys, root_hash):
+    """systemd's own reader of disk images takes /usr as built, with its signature, and nothing that was changed."""
+    directory = tiny.path / "peer"
+    directory.mkdir()
+    disk = Disk(tiny.artifact(".raw"), tiny.report())
+    changes = {what: change for what, _, _, change in CHANGES}
+    names = {what: f"changed{n}" for n, what in enumerate(PEER_REFUSES)} | {"good": "good"}
+    for what, name in names.items():
+        if what != "good":
+            changes[what](disk)
+        subprocess.run(["cp", "--sparse=always", disk.path, directory / f"{name}.raw"], check=True)
+        (directory / f"{name}.usrhash").write_text(root_hash)
+        disk.restore()
+    changed = "\n".join(f'try "{what}" {names[what]}' for what in PEER_REFUSES)
+    script = PEER.format(directory=directory, keys=keys, noise=NOISE, changed=changed)
+    said = uml.run(["sh", "-c", script], modules=PEER_MODULES)[1]
+    answers = dict(part.split("\n", 1) for part in said.split("== ")[1:])
+    digest = hashlib.sha256(tiny.files[NOISE]).hexdigest()
+    taken = sorted(what for what, text in answers.items() if digest in text)
+    wanted = {"good", "said", "no certificate", "another certificate", *PEER_REFUSES}
+    if taken != ["good"] or set(answers) != wanted or not re.search(r'"designator":"usr",[^}]*"verity":"signed"', answers["said"]):
+        raise SystemExit(f"systemd-dissect takes {taken}:\n{said}")
+    return len(answers) - 2
+
+
 def without_signatures(tiny, keys):
     """An image that has none is sound, and is not what somebody wants who has a certificate."""
     tiny.manifest.pop("trust")
@@ -266,11 +316,13 @@ def main():
         keys = tiny.path / "keys"
         subprocess.run([slipway.SLIPWAY, "keygen", "--secure-boot", keys], check=True)
         tiny.trust(TRUST)
-        tiny.files["usr/share/tiny/noise"] = noise(1 * MIB)  # so that the hash tree has two levels
-        tiny.build("--keys", keys)
+        tiny.files[NOISE] = noise(1 * MIB)  # so that the hash tree has two levels
+        root_hash = tiny.build("--keys", keys)["rootHash"]
         links, changes = prove(tiny, keys)
+        refused = peer(tiny, keys, root_hash)
         without_signatures(tiny, keys)
-    print(f"verify-chain: {links} links, {changes} mutations, all found at their link")
+    print(f"verify-chain: {links} links, {changes} mutations, all found at their link; systemd-dissect takes the disk as it was built and "
+          f"refuses it {refused} times")
 
 
 if __name__ == "__main__":
