@@ -255,9 +255,20 @@ class SecureBoot(unittest.TestCase):
 
     # ---- a token ----
 
+    def plug_ins(self):
+        """What OpenSSL here has for tokens, as an environment in which there is nothing else: Debian 13 has both, Debian 12 the engine."""
+        found = {}
+        for letter, variable in (("m", "OPENSSL_MODULES"), ("e", "OPENSSL_ENGINES")):
+            said = tool("openssl", "version", f"-{letter}").decode()
+            path = pathlib.Path(os.environ.get(variable) or json.loads(said.partition(": ")[2]))
+            if (path / "pkcs11.so").exists():
+                found[variable] = {"OPENSSL_MODULES": "/nonexistent", "OPENSSL_ENGINES": "/nonexistent"} | {variable: str(path)}
+        self.assertTrue(found)
+        return found
+
     def test_token(self):
         """A key that never leaves its token signs the same bytes as the file that it came from."""
-        keys, tokens = self.scratch("keys"), self.scratch("tokens")
+        keys, tokens, output = self.scratch("keys"), self.scratch("tokens"), self.scratch("out")
         tokens.mkdir()
         shutil.copytree(self.keys, keys)
         conf = self.scratch("softhsm2.conf")
@@ -268,12 +279,19 @@ class SecureBoot(unittest.TestCase):
              env=os.environ | env)
         tool(*softhsm, "--import", keys / "db.key", "--token", "slipway", "--label", "db", "--id", "01", "--pin", "5678",
              env=os.environ | env)
-        (keys / "db.key").write_text("pkcs11:token=slipway;object=db;type=private?pin-value=5678\n")
-        output = self.scratch("out")
-        self.tiny.build("--keys", keys, output=output, env=env)
-        self.assertEqual((output / "tiny_1.0.efi").read_bytes(), self.tiny.artifact(".efi").read_bytes())
-        (keys / "db.key").write_text("pkcs11:token=slipway;object=other;type=private?pin-value=5678\n")
-        self.fails(self.tiny.try_build("--keys", keys, output=output, env=env), "db.key", "no private key there")
+        uri = "pkcs11:token=slipway;object=%s;type=private?pin-value=5678\n"
+        for name, plug_in in self.plug_ins().items():
+            with self.subTest(name):
+                (keys / "db.key").write_text(uri % "db")
+                self.tiny.build("--keys", keys, output=output, env=env | plug_in)
+                self.assertEqual((output / "tiny_1.0.efi").read_bytes(), self.tiny.artifact(".efi").read_bytes())
+                shutil.rmtree(output)
+                (keys / "db.key").write_text(uri % "other")
+                self.fails(self.tiny.try_build("--keys", keys, output=output, env=env | plug_in), "db.key",
+                           "no private key there")
+        (keys / "db.key").write_text(uri % "db")
+        none = {"OPENSSL_MODULES": "/nonexistent", "OPENSSL_ENGINES": "/nonexistent"}
+        self.fails(self.tiny.try_build("--keys", keys, output=output, env=env | none), "db.key", "no private key there")
 
 
 if __name__ == "__main__":

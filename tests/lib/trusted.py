@@ -32,9 +32,9 @@ def image(name, trust, layers=(), **more):
                          manifest=name)
 
 
-def sign(path, data):
-    """A PKCS#7 as the kernel wants it for a root hash, by the keys' verity key, at `path`."""
-    subprocess.run(["openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", "-outform", "DER", "-inkey",
+def sign(path, data, *options):
+    """A PKCS#7 as the kernel wants it for a root hash, by the keys' verity key, at `path`; with "-nodetach" as it wants a policy of IPE."""
+    subprocess.run(["openssl", "smime", "-sign", "-nocerts", "-noattr", "-binary", *options, "-outform", "DER", "-inkey",
                     str(keys() / "verity.key"), "-signer", str(keys() / "verity.crt"), "-out", str(path)],
                    input=data.encode(), check=True)
 

@@ -167,10 +167,10 @@ def refusals(disk, variables, scratch):
 
 def with_shim(disk, scratch):
     """Firmware as it is sold starts shim alone, and shim starts what a machine owner's key has signed."""
-    sold = pathlib.Path(efi_variables.SOLD).read_bytes()
+    sold = efi_variables.sold()
     stranger, owned = scratch / "stranger.efivars", scratch / "owned.efivars"
     stranger.write_bytes(sold)
-    owned.write_bytes(efi_variables.add_machine_owner_keys(sold, pathlib.Path(os.environ["SLIPWAY_PROOF_KEYS"]).read_bytes()))
+    owned.write_bytes(efi_variables.with_machine_owner_keys(sold, pathlib.Path(os.environ["SLIPWAY_PROOF_KEYS"]).read_bytes()))
     must_be_refused(disk, stranger, "shim, and no machine owner's key")
     seconds = boots(disk, owned, scratch, check_machine_owner)
     changed_is_refused(disk, owned, "shim, and a UKI with one flipped bit", Esp(disk).uki(), flipped)
