@@ -12,11 +12,12 @@ static const char *const ipe_names[] = { "off", "audit", "enforce", NULL };
 
 #define MEMBER(name) offsetof(struct trust_config, name), 0
 
-/* A link holds only on those before it. */
+/* Who signs root hashes can sign a policy, and reports break nothing: that is IPE's default. A link
+ * holds only on those before it. */
 static int trust_check(const struct json_document *d, json_object *value, void *object,
                        struct error *err)
 {
-        const struct trust_config *t = object;
+        struct trust_config *t = object;
         const struct {
                 bool wrong;
                 const char *key, *why;
@@ -28,6 +29,8 @@ static int trust_check(const struct json_document *d, json_object *value, void *
                   "an encrypted \"root\" needs \"measuredBoot\"" },
         };
 
+        if (t->root_hash != ROOT_HASH_UNSIGNED && !json_object_object_get(value, "ipe"))
+                t->ipe = IPE_AUDIT;
         for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
                 if (rules[i].wrong)
                         return json_error(d, json_object_object_get(value, rules[i].key), err,
@@ -53,7 +56,9 @@ const struct record trust_record = {
                 { "root", field_enum, MEMBER(root), "Whether ROOT is encrypted, bound to the TPM.",
                   root_names },
                 { "ipe", field_enum, MEMBER(ipe),
-                  "Policy that only code from the verified /usr is executed.", ipe_names },
+                  "Policy that only code from the verified /usr is executed; audit by default where "
+                  "the root hash is signed.",
+                  ipe_names },
                 { "lockdown", field_bool, MEMBER(lockdown),
                   "Kernel lockdown (integrity), and only signed modules.", NULL },
                 {},

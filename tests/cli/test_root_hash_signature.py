@@ -62,7 +62,7 @@ class Build(unittest.TestCase):
         self.assertEqual(self.signature["rootHash"], self.report["rootHash"])
         der = openssl("x509", "-in", self.keys / "verity.crt", "-outform", "DER", check=True).stdout
         self.assertEqual(self.signature["certificateFingerprint"], hashlib.sha256(der).hexdigest())
-        self.assertNotIn("ipePolicy", self.signature)
+        self.assertIn("ipePolicy", self.signature)
         with tempfile.TemporaryDirectory() as scratch:
             path = pathlib.Path(scratch)
             (path / "p7s").write_bytes(base64.b64decode(self.signature["signature"], validate=True))
