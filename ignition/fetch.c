@@ -123,14 +123,6 @@ int header_add(char ***headers, const char *name, const char *value, struct erro
         return !line || strv_extend(headers, line) < 0 ? error_oom(err) : 0;
 }
 
-static bool has_header(char **headers, const char *name)
-{
-        STRV_FOREACH (line, headers)
-                if (strncasecmp(*line, name, strlen(name)) == 0 && (*line)[strlen(name)] == ':')
-                        return true;
-        return false;
-}
-
 /* The request's, the target's, and of the defaults what is missing. */
 static int make_headers(const struct fetch_call *call, char ***ret, struct error *err)
 {
@@ -143,7 +135,7 @@ static int make_headers(const struct fetch_call *call, char ***ret, struct error
                 if (r >= 0 && strv_extend(ret, *line) < 0)
                         r = error_oom(err);
         for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(default_headers); i++)
-                if (!has_header(*ret, default_headers[i].name))
+                if (!http_has_header(*ret, default_headers[i].name))
                         r = header_add(ret, default_headers[i].name, default_headers[i].value, err);
         return r;
 }

@@ -178,14 +178,6 @@ static bool sends_body(const struct exchange *x)
         return x->method && !streq(x->method, "GET") && !streq(x->method, "HEAD");
 }
 
-static bool has_header(char **headers, const char *name)
-{
-        STRV_FOREACH (line, headers)
-                if (strncasecmp(*line, name, strlen(name)) == 0 && (*line)[strlen(name)] == ':')
-                        return true;
-        return false;
-}
-
 static bool add_line(struct call *c, const char *line)
 {
         struct curl_slist *list = c->curl->slist_append(c->headers, line);
@@ -218,7 +210,7 @@ static bool set_headers(struct call *c)
 
                 snprintf(line, sizeof(line), "%s:", unwanted[i].name);
                 if ((sends_body(c->x) || !unwanted[i].with_body) &&
-                    !has_header(c->x->headers, unwanted[i].name))
+                    !http_has_header(c->x->headers, unwanted[i].name))
                         ok = ok && add_line(c, line);
         }
         return ok && set_pointer(c, CURLOPT_HTTPHEADER, c->headers);

@@ -99,14 +99,6 @@ static void put_target(struct buffer *b, const char *url)
                       path);
 }
 
-static bool has_header(char **headers, const char *name)
-{
-        STRV_FOREACH (line, headers)
-                if (strncasecmp(*line, name, strlen(name)) == 0 && (*line)[strlen(name)] == ':')
-                        return true;
-        return false;
-}
-
 /* The authority as it is written, without the port that goes without saying. */
 static void put_host(struct buffer *b, const char *url)
 {
@@ -128,11 +120,11 @@ static int make_request(const struct exchange *x, char **ret, size_t *ret_size, 
 
         buffer_printf(&b, "%s ", method);
         put_target(&b, x->url);
-        if (!has_header(x->headers, "Host"))
+        if (!http_has_header(x->headers, "Host"))
                 put_host(&b, x->url);
         STRV_FOREACH (line, x->headers)
                 buffer_printf(&b, "%s\r\n", *line);
-        if (sends_body)
+        if (sends_body && !http_has_header(x->headers, "Content-Length"))
                 buffer_printf(&b, "Content-Length: %zu\r\n", x->body_size);
         buffer_puts(&b, "\r\n");
         if (sends_body)

@@ -5,8 +5,11 @@
  * phase of an exchange has one (connecting, TLS, waiting for headers, waiting for more of the
  * body), and the whole has its deadline. */
 
+#include <strings.h>
+
 #include "http-internal.h"
 #include "interrupt.h"
+#include "strv.h"
 
 struct http {
         struct http_curl *curl; /* made for the first exchange that needs it */
@@ -21,6 +24,14 @@ void exchange_done(struct exchange *x)
 uint64_t http_connect_ms(const struct exchange *x)
 {
         return x->connect_ms > 0 ? x->connect_ms : HTTP_CONNECT_MS;
+}
+
+bool http_has_header(char **headers, const char *name)
+{
+        STRV_FOREACH (line, headers)
+                if (strncasecmp(*line, name, strlen(name)) == 0 && (*line)[strlen(name)] == ':')
+                        return true;
+        return false;
 }
 
 int http_check(struct exchange *x, struct http_progress *p, enum http_phase now, struct error *err)

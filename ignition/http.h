@@ -42,6 +42,8 @@ struct exchange {
 };
 
 void exchange_done(struct exchange *x);
+/* Whether one of the lines (strv) is a header of that name. */
+bool http_has_header(char **headers, const char *name);
 
 struct http;
 int http_new(struct http **ret, struct error *err) _must_check_;

@@ -86,7 +86,9 @@ def prove(script, directory, disks, size, modules, timeout):
 
 def start(init, scratch, disks, memory, timeout, arguments=()):
     """Runs the guest until it powers off; what its console said."""
-    command = ["linux", f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}",
+    kernel = scratch / "linux"  # a guest that removes it (uml_dir) ends instead of starting again
+    kernel.symlink_to(shutil.which("linux") or "linux")
+    command = [str(kernel), f"mem={memory}", "rootfstype=hostfs", "rootflags=/", "rw", f"init={init}",
                f"uml_dir={scratch}/", "umid=guest", "con0=null,fd:1", "con=null", "loglevel=1", "panic=1", *arguments]
     command += [f"ubd{letter}={path}" for letter, path in zip(DISKS, disks)]
     try:

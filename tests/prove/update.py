@@ -43,7 +43,8 @@ class Host:
     def says(self, command, pattern):
         output = self.vm.ssh(self.key, command, check=False, timeout=300)
         if not re.search(pattern, output, re.S | re.M):
-            raise SystemExit(f"update: {command!r} must print {pattern!r}, not {output!r}")
+            failed = self.vm.ssh(self.key, "systemctl --failed --no-legend --plain", check=False)
+            raise SystemExit(f"update: {command!r} must print {pattern!r}, not {output!r}; failed units: {failed!r}")
         self.checks += 1
 
     def is_(self, what, got, wanted):
