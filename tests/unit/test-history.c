@@ -158,6 +158,8 @@ static void test_writers(void **state _unused_)
                         continue;
                 for (unsigned n = 0; n < LINES; n++)
                         append(path, HISTORY_BOOTED, (uint8_t)i, NULL);
+                free(path);
+                free(directory);
                 _exit(0);
         }
         for (unsigned i = 0; i < WRITERS; i++) {

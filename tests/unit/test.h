@@ -39,6 +39,12 @@ static inline int test_group_teardown(void **state)
         return test_count_fds() == (size_t)(uintptr_t)*state ? 0 : -1;
 }
 
+/* valgrind is slow, and its posix_spawn() never says that there is no program. */
+static inline bool test_is_watched(void)
+{
+        return getenv("SLIPWAY_VALGRIND") != NULL;
+}
+
 #define test_run(tests) cmocka_run_group_tests(tests, test_group_setup, test_group_teardown)
 
 /* r must be 0 or more; shows the error's message otherwise. */
