@@ -3,7 +3,6 @@
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,30 +12,37 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 
 INSIDE = "IGNITION_BOOT_NAMESPACE"
+# What is in the root besides /usr. valgrind looks at itself in /proc.
+PLACES = [slipway.PROJECT, slipway.PROGRAMS.parent.resolve(), *([pathlib.Path("/proc")] if "SLIPWAY_VALGRIND" in os.environ else [])]
 
 
 class Boot(unittest.TestCase):
     def setUp(self):
         self.root = pathlib.Path(tempfile.mkdtemp(dir="/mnt"))
-        for name in ("usr", "sysusr/usr", "sys/dev/block", "sys/disk/part1", "sys/disk/part2", "run", "proc"):
+        for name in ("usr", "sysusr/usr", "sys/dev/block", "sys/disk/part1", "sys/disk/part2", "run", "proc", "tmp"):
             (self.root / name).mkdir(parents=True)
         for name in ("bin", "lib", "lib64", "sbin"):
             if pathlib.Path("/", name).exists():
                 (self.root / name).symlink_to(f"usr/{name}")
-        subprocess.run(["mount", "--bind", "/usr", self.root / "usr"], check=True)
-        self.addCleanup(subprocess.run, ["umount", self.root / "usr"], check=True)
-        shutil.copy2(slipway.IGNITION_BOOT, self.root / "ignition-boot")
+        for place in (pathlib.Path("/usr"), *PLACES):
+            self.mount(place)
         device = os.stat(self.root / "sysusr/usr").st_dev
         (self.root / f"sys/dev/block/{os.major(device)}:{os.minor(device)}").symlink_to("../../disk/part1")
         for part, label in (("part1", "usr-1.0.0"), ("part2", "other")):
             (self.root / "sys/disk" / part / "partition").write_text("1\n")
             self.label(part, label)
 
+    def mount(self, place):
+        inside = self.root / place.relative_to("/")
+        inside.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "--rbind", place, inside], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", inside], check=True)
+
     def label(self, part, label):
         (self.root / "sys/disk" / part / "uevent").write_text(f"DEVNAME=vda{part[-1]}\nPARTNAME={label}\n")
 
     def run_boot(self, *argv):
-        return subprocess.run(["chroot", self.root, "/ignition-boot", *argv], capture_output=True, text=True, timeout=slipway.PATIENCE)
+        return subprocess.run(["chroot", self.root, slipway.IGNITION_BOOT.absolute(), *argv], capture_output=True, text=True, timeout=slipway.PATIENCE)
 
     def test_root_missing(self):
         """A condition of a unit: 0 goes on to make ROOT, 1 leaves it, 255 fails."""

@@ -13,10 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 
 MEMCHECK = [shutil.which("valgrind") or "valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
-            "--child-silent-after-fork=yes", f"--suppressions={slipway.PROJECT}/tests/data/valgrind.supp"]
+            "--child-silent-after-fork=yes", "--vgdb=no", f"--suppressions={slipway.PROJECT}/tests/data/valgrind.supp"]
 # What tests of the command line run, and what is watched in its place.
 PROGRAMS = {"composer/slipway": "composer/slipway", "ignition/ignition-validate": "tests/tools/ignition-validate-shared",
-            "libexec/ignition": "libexec/ignition", "tests/tools/ignition-fetch": "tests/tools/ignition-fetch"}
+            "libexec/ignition": "libexec/ignition", "libexec/ignition-boot": "libexec/ignition-boot",
+            "tests/tools/ignition-fetch": "tests/tools/ignition-fetch"}
 # Its name decides what a program is, so it is run by the name that the script was run by.
 WRAPPER = """\
 #!/bin/sh
@@ -27,9 +28,7 @@ NAMES = {"ignition": ["ignition", "ignition-apply", "ignition-rmcfg"]}
 # (libblkid), BLKPG.
 UNKNOWN = re.compile(r"--\d+-- WARNING: unhandled amd64-linux syscall: 437\n(--\d+-- .*\n){4}|"
                      r"==\d+== Warning: noted but unhandled ioctl 0x(5395|1269) .*\n(==\d+==    .*\n){2}")
-# test_ignition_boot.py runs its program in a root of its own, which has no place for valgrind; its parts are in unit tests.
-CLI = ["test_slipway.py", *sorted(p.name for p in (slipway.PROJECT / "tests" / "cli").glob("test_ignition_*.py")
-                                  if p.name != "test_ignition_boot.py")]
+CLI = ["test_slipway.py", *sorted(p.name for p in (slipway.PROJECT / "tests" / "cli").glob("test_ignition_*.py"))]
 SKIPPED = 77
 FEWER = {"MUTATIONS": "25", "MERGES": "30"}  # random configurations of a test
 SAID = 6000
