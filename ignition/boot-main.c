@@ -4,15 +4,14 @@
  *
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
  *                  is to be provisioned, or /run/ignition/undecided when that can only be told once
- *                  ROOT is mounted (and /run/ignition/captured beside the first when ROOT is
- *                  another machine's)
- *   forget         removes from ROOT what made it that machine's
- *   stamp          ROOT carries the stamp of this machine from now on
- *   stamp-missing  exit status 0: it does not
- *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
- *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
- *   show           repeats on every console why provisioning failed, if it did
- *   wait           the same, and gives people time to read it: one minute, or five when it did */
+ *                  ROOT is mounted (and beside the first /run/ignition/captured when ROOT is
+ *                  another machine's, /run/ignition/neednet on Azure, where nothing is found
+ * offline) forget         removes from ROOT what made it that machine's stamp          ROOT carries
+ * the stamp of this machine from now on stamp-missing  exit status 0: it does not root-missing exit
+ * status 0: the disk has no ROOT; 1: it has one root-make      makes ROOT when the disk has none;
+ * opens it if it is encrypted show           repeats on every console why provisioning failed, if
+ * it did wait           the same, and gives people time to read it: one minute, or five when it did
+ */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -65,10 +64,13 @@ static int state(struct error *err)
                 fprintf(stderr, "<4>%s\n", err->message);
         if (s == BOOT_CAPTURED)
                 r = note("/run/ignition/captured", err);
-        return r < 0                   ? r
-               : s == BOOT_PROVISIONED ? 0
-               : s == BOOT_UNDECIDED   ? note("/run/ignition/undecided", err)
-                                       : note("/run/ignition/firstboot", err);
+        if (r < 0 || s == BOOT_PROVISIONED)
+                return r;
+        if (s == BOOT_UNDECIDED)
+                return note("/run/ignition/undecided", err);
+        if (azure_is_here())
+                r = note("/run/ignition/neednet", err);
+        return r < 0 ? r : note("/run/ignition/firstboot", err);
 }
 
 static int open_sysroot(struct error *err)

@@ -8,7 +8,7 @@
 
 #include "base64.h"
 #include "fetch.h"
-#include "process.h"
+#include "probe.h"
 #include "resource.h"
 #include "strv.h"
 #include "text-sink.h"
@@ -55,21 +55,26 @@ int patience_path(struct agent *a, const char *path, uint64_t ms, struct error *
 
 /* ---- volumes ---- */
 
+/* As mount(8) does it, which an emulated machine needs a tenth of a second to start. */
 int volume_open(struct volume *v, const char *device, struct error *err)
 {
-        const char *const mount[] = { "mount", "-o", "ro,nodev,nosuid,noexec", "--", device,
-                                      v->dir,  NULL };
-        int r;
+        const unsigned long flags = MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC;
+        struct probe found;
+        int r = probe_device(device, &found, err);
 
+        if (r < 0)
+                return r;
+        if (!found.type[0])
+                return error_set(err, -EINVAL, "%s: no file system", device);
         strcpy(v->dir, "/run/ignition-device-XXXXXX");
         if (!mkdtemp(v->dir)) {
                 r = error_errno(err, "%s", v->dir);
                 v->dir[0] = '\0';
                 return r;
         }
-        r = spawn(mount, NULL, NULL, err);
-        v->mounted = r >= 0;
-        return r < 0 ? r : root_open(&v->root, v->dir, err);
+        v->mounted = mount(device, v->dir, found.type, flags, NULL) == 0;
+        return v->mounted ? root_open(&v->root, v->dir, err)
+                          : error_errno(err, "%s: mounting as %s", device, found.type);
 }
 
 int volume_read(const struct volume *v, const char *path, char **ret, size_t *ret_size,

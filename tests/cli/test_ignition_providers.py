@@ -519,7 +519,7 @@ class Drives(Case):
 
     def azure_disc(self, files, kind="udf"):
         """The program's environment with a disc in a drive: an ext4 volume that blkid is said to call udf, and that says
-        of itself that it is a drive with a disc (4)."""
+        of itself, asked for the first time, that it is a drive with a disc (4)."""
         loop = str(self.drive(files, "disc").readlink())
         path = self.tmp / "bin"
         path.mkdir()
@@ -527,7 +527,7 @@ class Drives(Case):
                                     f"[ \"$*\" = '-c /dev/null -o device -t TYPE={kind}' ] && echo {loop}\n")
         (path / "blkid").chmod(0o755)
         wrapper = ["strace", "-o", "/dev/null", "-P", str(pathlib.Path(loop).resolve()), "-e",
-                   "inject=ioctl:retval=4"]
+                   "inject=ioctl:retval=4:when=1"]
         return {"path": path, "wrapper": wrapper, "timeout": "1s"}
 
     def test_azure_disc(self):

@@ -22,7 +22,7 @@ CUSTOM_DATA = 65535  # bytes; 87,380 characters of base64, which is what Azure t
 CPU_MAX_S = 1.5
 VM, OTHER_VM = "0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 PAYLOAD, FILLER = "/var/lib/proof/payload", "/var/lib/proof/filler"
-STAGES = ("fetch-offline", "fetch", "files")  # the others have nothing to do
+STAGES = ("fetch", "files")  # the others have nothing to do
 
 
 # ---- configurations ----
