@@ -20,6 +20,8 @@ extern char **environ;
 
 enum { OUTPUT_LIMIT = 1024 * 1024, POLL_MS = 100 };
 
+const struct spawn_options spawn_says = { .stdout_fd = STDERR_FILENO, .stderr_fd = STDERR_FILENO };
+
 /* Of the process, as its descriptors are: starting a program is writing, holding it off reading. */
 static pthread_rwlock_t starting = PTHREAD_RWLOCK_INITIALIZER;
 

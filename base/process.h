@@ -19,6 +19,9 @@ struct spawn_options {
 int spawn(const char *const argv[], const struct spawn_options *options, char **ret_output,
           struct error *err) _must_check_;
 
+/* The program's output goes where our messages do. */
+extern const struct spawn_options spawn_says;
+
 /* Between these no program is started. A child has copies of all descriptors until it becomes its
  * program, so whoever has something open that must be closed for good when it is closed (a device
  * with O_EXCL) opens, uses and closes it in between, when there are other threads. Any number of

@@ -7,17 +7,17 @@
  * The same custom data stands in ovf-env.xml, as base64; it is read where the file is missing. */
 
 #include <fcntl.h>
-#include <glob.h>
 #include <linux/cdrom.h>
 #include <sys/ioctl.h>
 
 #include "azure.h"
+#include "bus.h"
 #include "process.h"
 #include "provider.h"
 #include "strv.h"
 #include "xml.h"
 
-enum { PPS_MAX = 64, CUSTOM_DATA_MAX = 512 * 1024, TYPE_MAX = 16, DRIVER_MS = 3000 };
+enum { PPS_MAX = 64, CUSTOM_DATA_MAX = 512 * 1024, DRIVER_MS = 3000 };
 /* include/scsi/scsi_proto.h, TYPE_ROM */
 #define SCSI_CD "5"
 
@@ -146,37 +146,18 @@ static int try_devices(struct agent *a, char **devices, char ***checked, struct 
         return 0;
 }
 
-/* A drive is a SCSI device, with or without its driver. True: udev is asked to load that. */
-static bool announce(const char *type)
-{
-        _cleanup_free_ char *uevent = NULL, *text = NULL;
-        _cleanup_close_ int fd = -1;
-        struct error ignored;
-
-        if (file_read(AT_FDCWD, type, TYPE_MAX, &text, NULL, &ignored) < 0 ||
-            !streq(text, SCSI_CD "\n"))
-                return false;
-        uevent = string_format("%.*s/uevent", (int)(strrchr(type, '/') - type), type);
-        fd = uevent ? open(uevent, O_WRONLY | O_CLOEXEC) : -1;
-        return fd >= 0 && io_write(fd, "add", 3, &ignored) >= 0;
-}
-
-/* The initrd's udev announced the drive when there was no driver to load yet. It is asked again,
- * which costs us nothing, and given some time; where it does not do it, we do. */
+/* A drive is a SCSI device, with or without its driver. The initrd's udev heard of it when there
+ * was no driver to load yet. It is asked again, which costs us nothing, and given some time; where
+ * it does not do it, we do. */
 static void load_driver(struct agent *a)
 {
         static const char *const modprobe[] = { "modprobe", "-q", "sr_mod", NULL };
         struct error err = {};
-        bool announced = false;
-        glob_t found = {};
 
         if (access(drive, F_OK) == 0)
                 return;
-        if (glob("/sys/bus/scsi/devices/*/type", GLOB_NOSORT, NULL, &found) == 0)
-                for (size_t i = 0; i < found.gl_pathc; i++)
-                        announced |= announce(found.gl_pathv[i]);
-        globfree(&found);
-        if (announced && patience_path(a, drive, DRIVER_MS, &err) >= 0)
+        if (bus_announce("/sys/bus/scsi/devices/*", "type", SCSI_CD) > 0 &&
+            patience_path(a, drive, DRIVER_MS, &err) >= 0)
                 return;
         if (spawn(modprobe, NULL, NULL, &err) < 0)
                 log_line(&a->log, LOG_INFO, "loading sr_mod: %s", err.message);

@@ -4,14 +4,18 @@
  *
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
  *                  is to be provisioned, or /run/ignition/undecided when that can only be told once
- *                  ROOT is mounted (and beside the first /run/ignition/captured when ROOT is
- *                  another machine's, /run/ignition/neednet on Azure, where nothing is found
- * offline) forget         removes from ROOT what made it that machine's stamp          ROOT carries
- * the stamp of this machine from now on stamp-missing  exit status 0: it does not root-missing exit
- * status 0: the disk has no ROOT; 1: it has one root-make      makes ROOT when the disk has none;
- * opens it if it is encrypted show           repeats on every console why provisioning failed, if
- * it did wait           the same, and gives people time to read it: one minute, or five when it did
- */
+ *                  ROOT is mounted; beside the first /run/ignition/captured when ROOT is another
+ *                  machine's, and /run/ignition/neednet on Azure, where nothing is found offline
+ *   forget         removes from ROOT what made it that machine's
+ *   use-image      lays the image's /usr over the initrd's
+ *   network        announces network devices again, to the image's drivers and rules
+ *   complete       ROOT carries the stamp of this machine from now on, after all that was written;
+ *                  the report is sent, and the initrd's /usr is back
+ *   stamp-missing  exit status 0: ROOT does not carry it
+ *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
+ *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
+ *   show           repeats on every console why provisioning failed, if it did
+ *   wait           the same, and gives people time to read it: one minute, or five when it did */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -87,18 +91,48 @@ static int forget(struct error *err)
         return fd < 0 ? fd : boot_forget_machine(fd, err);
 }
 
-static int stamp(struct error *err)
+static int use_image(struct error *err)
 {
-        _cleanup_close_ int fd = open_sysroot(err);
+        return boot_use_image(usr, err);
+}
+
+static int network(struct error *err _unused_)
+{
+        boot_announce_network();
+        return 0;
+}
+
+static int sync_root(int fd, struct error *err)
+{
+        return syncfs(fd) < 0 ? error_errno(err, "%s", root) : 0;
+}
+
+static int stamp(int fd, struct error *err)
+{
         _cleanup_close_ int system = azure_is_here() ? open("/", O_PATH | O_CLOEXEC) : -1;
 
-        if (fd < 0)
-                return fd;
         if (system >= 0 && boot_write_stamp(fd, system, err) >= 0)
                 return 0;
         if (system >= 0) /* a machine that does not know its id is provisioned all the same */
                 fprintf(stderr, "<4>%s\n", err->message);
         return boot_write_stamp(fd, -1, err);
+}
+
+/* The stamp is the last thing that reaches the disk. That nobody can be told of it must not keep
+ * the machine from running. */
+static int complete(struct error *err)
+{
+        _cleanup_close_ int fd = open_sysroot(err);
+        int r = fd < 0 ? fd : sync_root(fd, err);
+
+        if (r >= 0)
+                r = stamp(fd, err);
+        if (r >= 0)
+                r = sync_root(fd, err);
+        if (r < 0)
+                return r;
+        boot_report(root);
+        return boot_leave_image(err);
 }
 
 static int stamp_missing(struct error *err)
@@ -161,7 +195,9 @@ static const struct {
 } verbs[] = {
         { "state", state },
         { "forget", forget },
-        { "stamp", stamp },
+        { "use-image", use_image },
+        { "network", network },
+        { "complete", complete },
         { "stamp-missing", stamp_missing },
         { "root-missing", root_missing },
         { "root-make", make_root },
@@ -184,7 +220,7 @@ int main(int argc, char *argv[])
                 return r < 0 ? 255 : r;
         }
         fprintf(stderr,
-                "Usage: ignition-boot state|forget|stamp|stamp-missing|root-missing|root-make|"
-                "show|wait\n");
+                "Usage: ignition-boot state|forget|use-image|network|complete|stamp-missing|"
+                "root-missing|root-make|show|wait\n");
         return argc == 2 && streq(argv[1], "--help") ? 0 : 2;
 }

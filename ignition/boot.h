@@ -34,6 +34,15 @@ enum boot_state {
  * where only this process sees it. */
 enum boot_state boot_find_state(const char *usr, const char *where, struct error *err);
 
+/* boot-image.c: the image's programs, modules and rules for provisioning. image: its /usr, which is
+ * laid over ours. */
+int boot_use_image(const char *image, struct error *err) _must_check_;
+int boot_leave_image(struct error *err) _must_check_;
+/* Network devices and interfaces, for the image's drivers and rules, until udev is done. */
+void boot_announce_network(void);
+/* Provisioning is complete: told to whoever waits for it. */
+void boot_report(const char *root);
+
 /* boot-stamp.c: the stamp in an open ROOT, and what makes a machine the one it is. system_fd: the
  * running system's root; when writing, -1 where machines have no id of their own. */
 enum boot_state boot_read_stamp(int root_fd, int system_fd);

@@ -43,10 +43,6 @@ static const char luks_magic[] = { 'L', 'U', 'K', 'S', '\xba', '\xbe', 0, 2 };
 
 static const char argument_name[] = "slipway.root";
 
-/* Journal, not ours to keep. */
-static const struct spawn_options to_journal = { .stdout_fd = STDERR_FILENO,
-                                                 .stderr_fd = STDERR_FILENO };
-
 /* ---- the machine ---- */
 
 static bool exists(const char *root, const char *path)
@@ -159,7 +155,7 @@ static int open_volume(const char *device, struct error *err)
                                              "luks,discard,headless=yes,tpm2-device=auto,"
                                              "tpm2-signature=/.extra/tpm2-pcr-signature.json",
                                              NULL },
-                      &to_journal, NULL, err);
+                      &spawn_says, NULL, err);
 
         if (r == -ENOENT)
                 return error_set(err, r, "ROOT is encrypted, and this image cannot open it");
@@ -203,7 +199,7 @@ static int open_new(struct error *err)
         if (access(ROOT_VOLUME, F_OK) == 0)
                 return 0;
         r = spawn((const char *const[]){ "udevadm", "wait", "--timeout=60", NEW_ROOT, NULL },
-                  &to_journal, NULL, err);
+                  &spawn_says, NULL, err);
         if (r < 0)
                 return error_set(err, r,
                                  "No encrypted ROOT was made: is there one of the configuration?");
@@ -223,6 +219,6 @@ int root_volume_make(struct error *err)
         if (r < 0)
                 return r;
         root_volume_command(encrypted, &machine, argv);
-        r = spawn(argv, &to_journal, NULL, err);
+        r = spawn(argv, &spawn_says, NULL, err);
         return r < 0 || !encrypted ? r : open_new(err);
 }

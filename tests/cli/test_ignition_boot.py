@@ -11,6 +11,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 
+STAMP = "sysroot/.etc/provisioned"
 INSIDE = "IGNITION_BOOT_NAMESPACE"
 # What is in the root besides /usr. valgrind looks at itself in /proc.
 PLACES = [slipway.PROJECT, slipway.PROGRAMS.parent.resolve(), *([pathlib.Path("/proc")] if "SLIPWAY_VALGRIND" in os.environ else [])]
@@ -60,6 +61,49 @@ class Boot(unittest.TestCase):
         self.label("part2", "root")
         done = self.run_boot("state")
         self.assertEqual((done.returncode, done.stderr), (255, "<3>ignition-boot: /dev/vda2: No such file or directory\n"))
+
+    def device(self, path, **attributes):
+        place = self.root / "sys" / path
+        place.mkdir(parents=True)
+        for name, text in attributes.items():
+            (place / name).write_text(text + "\n")
+        (place / "uevent").write_text("")
+        return place / "uevent"
+
+    def test_network(self):
+        """Network cards are announced, and nothing else is."""
+        pci, vmbus = "bus/pci/devices/0000:00:0{}.0", "bus/vmbus/devices/{}"
+        cards = [self.device(pci.format(1), **{"class": "0x020000"}), self.device("bus/virtio/devices/virtio1", device="0x0001"),
+                 self.device(vmbus.format(1), class_id="{f8615163-df3e-46c5-913f-f2d2f965ed0e}"),
+                 self.device("bus/xen/devices/vif-0"), self.device("class/net/eth0")]
+        others = [self.device(pci.format(2), **{"class": "0x010200"}), self.device("bus/virtio/devices/virtio2", device="0x0010"),
+                  self.device(vmbus.format(2), class_id="{ba6163d9-04a1-4d29-b605-72e2ffb1dc7f}"),
+                  self.device("bus/pci/devices/bare")]
+        self.assertEqual(self.run_boot("network").returncode, 0)
+        self.assertEqual([path.read_text() for path in cards], ["add"] * len(cards))
+        self.assertEqual([path.read_text() for path in others], [""] * len(others))
+
+    def test_complete(self):
+        """The stamp is on ROOT, whoever is told or not; the /usr on top is gone."""
+        (self.root / STAMP).parent.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", "/usr", self.root / "usr"], check=True)
+        done = self.run_boot("complete")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("<4>ignition: ", done.stderr)
+        self.assertTrue((self.root / STAMP).exists())
+        tops = [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if f" {self.root}/usr " in line]
+        self.assertEqual(len(tops), 1)
+
+    def test_complete_without_root(self):
+        done = self.run_boot("complete")
+        self.assertEqual((done.returncode, done.stderr), (255, "<3>ignition-boot: /sysroot: No such file or directory\n"))
+
+    def test_use_image(self):
+        (self.root / "sysusr/usr/image").touch()
+        done = subprocess.run(["chroot", self.root, "/bin/sh", "-c", f"{slipway.IGNITION_BOOT.absolute()} use-image; exec 3</usr/image"],
+                              capture_output=True, text=True, timeout=slipway.PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        subprocess.run(["umount", self.root / "usr"], check=True)
 
     def test_show(self):
         self.assertEqual(self.run_boot("show").returncode, 0)
