@@ -2,6 +2,7 @@
 
 /* The program `ignition-boot`, which the initrd's units call:
  *
+ *   noexec         nothing is executed from /dev, /dev/shm and /run
  *   state          opens ROOT if it is encrypted; leaves /run/ignition/firstboot when the machine
  *                  is to be provisioned, or /run/ignition/undecided when that can only be told once
  *                  ROOT is mounted; beside the first /run/ignition/captured when ROOT is another
@@ -18,6 +19,7 @@
  *   wait           the same, and gives people time to read it: one minute, or five when it did */
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "azure.h"
@@ -89,6 +91,24 @@ static int forget(struct error *err)
         _cleanup_close_ int fd = open_sysroot(err);
 
         return fd < 0 ? fd : boot_forget_machine(fd, err);
+}
+
+static int forbid_executing(struct error *err)
+{
+        static const struct {
+                const char *path;
+                unsigned long flags;
+        } table[] = {
+                { "/dev", MS_NOSUID | MS_NOEXEC },
+                { "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV },
+                { "/run", MS_NOSUID | MS_NOEXEC | MS_NODEV },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+                if (mount(NULL, table[i].path, NULL, MS_REMOUNT | MS_BIND | table[i].flags, NULL) <
+                    0)
+                        return error_errno(err, "%s", table[i].path);
+        return 0;
 }
 
 static int use_image(struct error *err)
@@ -193,6 +213,7 @@ static const struct {
         const char *name;
         int (*run)(struct error *err);
 } verbs[] = {
+        { "noexec", forbid_executing },
         { "state", state },
         { "forget", forget },
         { "use-image", use_image },
@@ -219,8 +240,7 @@ int main(int argc, char *argv[])
                         fprintf(stderr, "<3>ignition-boot: %s\n", err.message);
                 return r < 0 ? 255 : r;
         }
-        fprintf(stderr,
-                "Usage: ignition-boot state|forget|use-image|network|complete|stamp-missing|"
-                "root-missing|root-make|show|wait\n");
+        fprintf(stderr, "Usage: ignition-boot noexec|state|forget|use-image|network|complete|"
+                        "stamp-missing|root-missing|root-make|show|wait\n");
         return argc == 2 && streq(argv[1], "--help") ? 0 : 2;
 }

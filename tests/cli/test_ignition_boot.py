@@ -98,6 +98,17 @@ class Boot(unittest.TestCase):
         done = self.run_boot("complete")
         self.assertEqual((done.returncode, done.stderr), (255, "<3>ignition-boot: /sysroot: No such file or directory\n"))
 
+    def test_noexec(self):
+        places = {"dev": "nosuid,noexec", "dev/shm": "nosuid,nodev,noexec", "run": "nosuid,nodev,noexec"}
+        for place in places:
+            (self.root / place).mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.root / place], check=True)
+            self.addCleanup(subprocess.run, ["umount", self.root / place], check=True)
+        self.assertEqual(self.run_boot("noexec").returncode, 0)
+        for place, flags in places.items():
+            found = subprocess.run(["findmnt", "-nro", "VFS-OPTIONS", self.root / place], check=True, capture_output=True, text=True)
+            self.assertEqual(found.stdout.strip(), f"rw,{flags},relatime")
+
     def test_use_image(self):
         (self.root / "sysusr/usr/image").touch()
         done = subprocess.run(["chroot", self.root, "/bin/sh", "-c", f"{slipway.IGNITION_BOOT.absolute()} use-image; exec 3</usr/image"],
