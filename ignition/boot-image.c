@@ -28,7 +28,7 @@ static void reload_rules(void)
 
 int boot_use_image(const char *image, struct error *err)
 {
-        if (mount(image, usr, NULL, MS_BIND, NULL) < 0)
+        if (mount(image, usr, "", MS_BIND, NULL) < 0)
                 return error_errno(err, "%s over %s", image, usr);
         reload_rules();
         return 0;

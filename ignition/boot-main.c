@@ -95,18 +95,18 @@ static int forget(struct error *err)
 
 static int forbid_executing(struct error *err)
 {
+        enum { FLAGS = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NOEXEC };
         static const struct {
                 const char *path;
                 unsigned long flags;
         } table[] = {
-                { "/dev", MS_NOSUID | MS_NOEXEC },
-                { "/dev/shm", MS_NOSUID | MS_NOEXEC | MS_NODEV },
-                { "/run", MS_NOSUID | MS_NOEXEC | MS_NODEV },
+                { "/dev", FLAGS },
+                { "/dev/shm", FLAGS | MS_NODEV },
+                { "/run", FLAGS | MS_NODEV },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-                if (mount(NULL, table[i].path, NULL, MS_REMOUNT | MS_BIND | table[i].flags, NULL) <
-                    0)
+                if (mount("", table[i].path, "", table[i].flags, NULL) < 0)
                         return error_errno(err, "%s", table[i].path);
         return 0;
 }

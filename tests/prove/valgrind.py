@@ -51,7 +51,7 @@ def wrap(place):
     for path, watched in PROGRAMS.items():
         script, program = place / "programs" / path, (slipway.PROGRAMS / watched).resolve(strict=True)
         for name in NAMES.get(script.name, [script.name]):
-            (real / name).symlink_to(program)
+            shutil.copy2(program, real / name)
         script.parent.mkdir(parents=True, exist_ok=True)
         script.write_text(WRAPPER.format(memcheck=" ".join(MEMCHECK), mktemp=shutil.which("mktemp"), logs=logs,
                                          name=script.name, real=real))
