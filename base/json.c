@@ -439,7 +439,8 @@ static int scan_text(struct scanner *s, json_object *root)
         return 0;
 }
 
-/* json-c's values of a text whose grammar is known to be right. */
+/* json-c's values of a text whose grammar is known to be right. It is not told to be strict: then
+ * since 0.17 it refuses numbers beyond 64 bits, which are JSON. */
 static int make_values(const struct scanner *s, const char *text, size_t size, json_object **ret)
 {
         json_tokener *tokener = json_tokener_new_ex((int)s->deepest + 2);
@@ -447,7 +448,6 @@ static int make_values(const struct scanner *s, const char *text, size_t size, j
 
         if (!tokener)
                 return error_oom(s->err);
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
         *ret = json_tokener_parse_ex(tokener, text, (int)size + 1);
         if (!*ret && json_tokener_get_error(tokener) != json_tokener_success)
                 r = fail_at(s, json_tokener_get_parse_end(tokener), "%s",
