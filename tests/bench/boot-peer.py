@@ -23,7 +23,7 @@ import slipway
 
 MIB = 1 << 20
 RECIPE = 1  # of the peer: another number makes it again
-# What makes an image by hand needs besides: an initrd, a UKI, and a way in is not needed.
+# What making an image by hand needs besides.
 MAKERS = ["dracut", "dracut-core", "zstd", "systemd-ukify", "systemd-boot-efi", "systemd-cryptsetup", "cryptsetup-bin",
           "erofs-utils", "e2fsprogs", "fdisk", "mtools", "dosfstools"]
 # Says on the console that the boot is complete.
