@@ -21,7 +21,8 @@ extern const char *const codec_names[]; /* by kind, then NULL */
 void codec_level_range(enum codec_kind kind, int *ret_min, int *ret_max);
 /* The level that 0 stands for. */
 int codec_default_level(enum codec_kind kind);
-/* Name and version of the library, "zstd 1.5.6": equal ones give equal bytes. "" for CODEC_NONE. */
+/* Name and version of the library and which parameters we give it, "zstd 1.5.6, parameters 2":
+ * equal ones give equal bytes. "" for CODEC_NONE. */
 enum { CODEC_LIBRARY_MAX = 32 };
 void codec_library(enum codec_kind kind, char ret[CODEC_LIBRARY_MAX]);
 
