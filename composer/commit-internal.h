@@ -43,6 +43,9 @@ int object_write(struct repo *repo, const struct tree_inode *inode, const void *
 /* The inode's content is from now on the object's. */
 void object_become(struct tree_inode *inode, const struct sha256 *object);
 
+/* Whether there is such a content, which nobody opens: -ENOENT. */
+int object_present(struct repo *repo, const struct sha256 *object, struct error *err) _must_check_;
+
 /* A dirtree, dirmeta or commit object; takes the floating variant. */
 int object_write_metadata(struct repo *repo, OstreeObjectType type, GVariant *variant,
                           struct sha256 *ret, struct error *err) _must_check_;

@@ -248,18 +248,34 @@ int repo_write_content(struct repo *repo, struct tree_inode *inode, repo_read_fn
         return 0;
 }
 
+/* Its path in the repository; returns `ret`. */
+static const char *content_path(const struct sha256 *object, char ret[OBJECT_PATH_SIZE])
+{
+        char name[SHA256_HEX_SIZE];
+
+        sha256_hex(object, name);
+        snprintf(ret, OBJECT_PATH_SIZE, "objects/%.2s/%s.file", name, name + 2);
+        return ret;
+}
+
 static int open_object(void *userdata, const struct sha256 *object, struct error *err)
 {
         struct repo *repo = userdata;
         char name[SHA256_HEX_SIZE], path[OBJECT_PATH_SIZE];
-        int fd;
+        int fd = openat(repo->fd, content_path(object, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-        sha256_hex(object, name);
-        snprintf(path, sizeof(path), "objects/%.2s/%s.file", name, name + 2);
-        fd = openat(repo->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
-                return error_errno(err, "object %s", name);
+                return error_errno(err, "object %s", sha256_hex(object, name));
         return fd;
+}
+
+int object_present(struct repo *repo, const struct sha256 *object, struct error *err)
+{
+        char name[SHA256_HEX_SIZE], path[OBJECT_PATH_SIZE];
+
+        if (faccessat(repo->fd, content_path(object, path), F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return error_errno(err, "object %s", sha256_hex(object, name));
+        return 0;
 }
 
 struct content_store repo_contents(struct repo *repo)

@@ -5,6 +5,7 @@
  * the only ones that include <ostree.h> and GLib. Every function may be called from several threads
  * between repo_begin() and repo_end(); errors are `struct error`, never GError. */
 
+#include "strv.h"
 #include "tree.h"
 
 struct repo;
@@ -63,6 +64,11 @@ int repo_root(struct repo *repo, const struct sha256 *commit, struct sha256 *ret
  * one inode, as in `ostree checkout`: that is how hard links survive a commit. */
 int repo_load_tree(struct repo *repo, const char *ref_or_checksum, struct tree **ret,
                    struct error *err) _must_check_;
+/* The same tree, or one that repo_commit_tree() has written, as bytes, which are read in a tenth of
+ * the time. -EBADMSG: damaged; -ENOENT: a content is not in the repository any more. */
+void tree_record(const struct tree *tree, struct buffer *ret);
+int repo_tree_of_record(struct repo *repo, const void *record, size_t size, struct tree **ret,
+                        struct error *err) _must_check_;
 /* Resolves a ref or checksum to an existing commit; -ENOENT when absent (err then set too). */
 int repo_resolve(struct repo *repo, const char *ref_or_checksum, struct sha256 *ret,
                  struct error *err) _must_check_;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of the pipeline share: one run of it. compose.c has the line of steps; what goes
- * onto the ESP, and the disk around it, is in compose-boot.c; what appears in the output directory
- * in compose-output.c. */
+/* What the files of the pipeline share: one run of it. compose.c has the line of steps; which
+ * packages there are, and their trees, is in compose-packages.c; what goes onto the ESP, and the
+ * disk around it, is in compose-boot.c; what appears in the output directory in compose-output.c.
+ */
 
+#include "background.h"
 #include "compose.h"
 #include "disk.h"
 #include "image-commit.h"
@@ -36,8 +38,12 @@ struct run {
         struct block_digests usr_digests;
         struct known_blocks usr; /* on the disk */
         struct lock lock;
+        bool found;                 /* c->packages are known */
+        struct background *servers; /* are being asked; NULL: nobody asks */
+        struct workdir asking;      /* ours, without progress */
+        struct package_set news;    /* what they say */
         struct package_trees trees; /* from import to merge */
-        bool imported;              /* in a transaction that is still open */
+        bool transaction;           /* of imports is still open */
         struct sha256 root;         /* identity of the committed tree */
         struct release_layout minimum;
         char *signature; /* the text in USR-VERITY-SIG; NULL: unsigned */
@@ -51,6 +57,16 @@ int compose_draft_output(struct run *run, const char *suffix, struct draft **ret
                          struct error *err) _must_check_;
 /* Gives back the space of what is inside the disk by now. */
 void compose_drop_working_files(struct run *run);
+
+/* compose-packages.c: the set of packages, downloaded, and imported. */
+int compose_step_resolve(struct run *run, struct error *err) _must_check_;
+int compose_step_fetch(struct run *run, struct error *err) _must_check_;
+int compose_step_import(struct run *run, struct error *err) _must_check_;
+/* Waits for what the servers say. 1: other packages than expected, so these steps are to be done
+ * again; 0: there is no news. */
+int compose_hear_servers(struct run *run, struct error *err) _must_check_;
+void compose_ignore_servers(struct run *run);
+void artifacts_done(struct artifacts *a);
 
 /* compose-boot.c: UKI and boot loader, signed where the manifest wants that; the disk. */
 int compose_step_uki(struct run *run, struct error *err) _must_check_;

@@ -83,71 +83,7 @@ void compose_drop_working_files(struct run *run)
                 draft_done(drafts[i]);
 }
 
-/* ---- packages, tree ---- */
-
-int compose_packages(const struct workdir *w, const struct manifest *m,
-                     const struct compose_options *options, struct lock *lock,
-                     struct composition *c, struct error *err)
-{
-        _cleanup_free_ char *path = options->lock ? strdup(options->lock) : lock_path(m->path);
-        int r;
-
-        if (!path)
-                return error_oom(err);
-        if (options->locked || access(path, F_OK) == 0) {
-                r = lock_load(path, lock, err);
-                if (r < 0)
-                        return r;
-        }
-        if (options->locked) {
-                c->packages = TAKE_STRUCT(lock->packages);
-        } else {
-                r = packages_resolve(w, m, &c->packages, err);
-                if (r < 0)
-                        return r;
-        }
-        c->epoch = options->epoch ?: c->packages.newest;
-        return 0;
-}
-
-static int step_resolve(struct run *run, struct error *err)
-{
-        struct composition *c = run->c;
-        int r;
-
-        r = compose_packages(run->w, run->m, run->options, &run->lock, c, err);
-        if (r >= 0 && run->options->base)
-                r = base_commit_find(run->w, run->options->base, &run->base, err);
-        if (r < 0)
-                return r;
-        r = inputs_key(run->w, run->m, &c->packages, &run->lock, c->epoch, &run->base,
-                       &run->signers, &c->key, err);
-        if (r < 0 || run->w->output_fd < 0 || run->options->until != STEP_OUTPUT ||
-            run->options->requests)
-                return r;
-        return receipt_check(run->w->output_fd, c, err);
-}
-
-static int step_fetch(struct run *run, struct error *err)
-{
-        return packages_fetch(run->w, &run->c->packages, err);
-}
-
-/* The transaction lasts until the image's tree is committed as well: then the disk is waited for
- * once, beside the next steps. */
-static int step_import(struct run *run, struct error *err)
-{
-        int r = repo_begin(run->w->repo, err);
-
-        if (r < 0)
-                return r;
-        r = packages_import(run->w, &run->c->packages, &run->trees, err);
-        if (r < 0)
-                repo_abort(run->w->repo);
-        else
-                run->imported = true;
-        return r;
-}
+/* ---- tree ---- */
 
 /* Before anything is written of an image that could not do what its layers are for. */
 static int require_kernel(struct run *run, struct error *err)
@@ -186,7 +122,7 @@ static int step_commit(struct run *run, struct error *err)
                              &run->root, err);
         if (r < 0)
                 return r;
-        run->imported = false;
+        run->transaction = false;
         return repo_end_behind(run->w->repo, err);
 }
 
@@ -195,7 +131,7 @@ static int settle_repository(struct run *run, struct error *err)
 {
         if (!run->w->repo)
                 return 0;
-        return run->imported ? repo_end(run->w->repo, err) : repo_wait(run->w->repo, err);
+        return run->transaction ? repo_end(run->w->repo, err) : repo_wait(run->w->repo, err);
 }
 
 /* ---- image ---- */
@@ -351,11 +287,11 @@ struct step_row {
 };
 
 static const struct step_row steps[] = {
-        { STEP_RESOLVE, step_resolve },       { STEP_FETCH, step_fetch },
-        { STEP_IMPORT, step_import },         { STEP_MERGE, step_merge },
-        { STEP_COMMIT, step_commit },         { STEP_EROFS, step_erofs },
-        { STEP_VERITY, step_verity },         { STEP_INITRD, step_initrd },
-        { STEP_UKI, compose_step_uki },       { STEP_DISK, compose_step_disk },
+        { STEP_RESOLVE, compose_step_resolve }, { STEP_FETCH, compose_step_fetch },
+        { STEP_IMPORT, compose_step_import },   { STEP_MERGE, step_merge },
+        { STEP_COMMIT, step_commit },           { STEP_EROFS, step_erofs },
+        { STEP_VERITY, step_verity },           { STEP_INITRD, step_initrd },
+        { STEP_UKI, compose_step_uki },         { STEP_DISK, compose_step_disk },
         { STEP_OUTPUT, compose_step_output },
 };
 
@@ -366,7 +302,7 @@ static int run_step(struct run *run, const struct step_row *row, struct error *e
 
         workdir_progress(run->w, row->step, 0, 0);
         r = row->run(run, err);
-        run->c->seconds[row->step] = now() - start;
+        run->c->seconds[row->step] += now() - start;
         return error_prefix(err, r, "%s", step_names[row->step]);
 }
 
@@ -385,11 +321,27 @@ static int image_or_initrd(void *context, size_t index, struct error *err)
         return run_step(run, &steps[STEP_VERITY], err);
 }
 
+/* Whether what the servers say must be known now. */
+static bool must_hear(const struct run *run, int step, int r)
+{
+        return r < 0 || run->c->unchanged || step >= STEP_COMMIT ||
+               step == (int)run->options->until;
+}
+
+static int hear_servers(struct run *run, struct error *err)
+{
+        double start = now();
+        int r = compose_hear_servers(run, err);
+
+        run->c->seconds[STEP_RESOLVE] += now() - start;
+        return r < 0 ? error_prefix(err, r, "%s", step_names[STEP_RESOLVE]) : r;
+}
+
 static int run_steps(struct run *run, struct error *err)
 {
-        int r;
-
         for (int step = 0; step <= (int)run->options->until; step++) {
+                int r, news;
+
                 if (step == STEP_EROFS) {
                         r = plan_image(run, err);
                         if (r >= 0)
@@ -397,6 +349,14 @@ static int run_steps(struct run *run, struct error *err)
                         step = STEP_INITRD;
                 } else {
                         r = run_step(run, &steps[step], err);
+                }
+                if (must_hear(run, step, r)) {
+                        news = hear_servers(run, r < 0 ? NULL : err);
+                        r = r < 0 ? r : MIN(news, 0);
+                        if (news > 0) { /* other packages: once more */
+                                step = STEP_RESOLVE - 1;
+                                continue;
+                        }
                 }
                 if (r >= 0 && step == STEP_UKI && run->options->requests)
                         r = compose_leave_requests(run, err);
@@ -408,6 +368,7 @@ static int run_steps(struct run *run, struct error *err)
 
 static void run_done(struct run *run)
 {
+        compose_ignore_servers(run);
         for (size_t i = 0; i < run->n_drafts; i++)
                 draft_done(&run->drafts[i]);
         compose_drop_working_files(run);
@@ -484,8 +445,6 @@ void composition_done(struct composition *c)
 {
         package_set_done(&c->packages);
         merge_result_done(&c->merge);
-        for (size_t i = 0; i < c->artifacts.count; i++)
-                free(c->artifacts.items[i].name);
-        free(c->artifacts.items);
+        artifacts_done(&c->artifacts);
         memset(c, 0, sizeof(*c));
 }

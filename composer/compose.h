@@ -45,7 +45,7 @@ struct composition {
         uint64_t usr_size, tree_size, initrd_size, uki_size;
         struct pcr_prediction pcr; /* of the UKI */
         struct layout layout;
-        struct {
+        struct artifacts {
                 struct artifact *items;
                 size_t count;
         } artifacts;
@@ -61,11 +61,6 @@ int compose(const struct workdir *w, const struct manifest *m,
             struct error *err) _must_check_;
 void composition_done(struct composition *c);
 #define _cleanup_composition_ _cleanup_(composition_done)
-
-/* Resolves (or reads the lock, when locked) into c->packages and sets c->epoch. */
-int compose_packages(const struct workdir *w, const struct manifest *m,
-                     const struct compose_options *options, struct lock *lock,
-                     struct composition *c, struct error *err) _must_check_;
 
 /* "<name>_<version><suffix>"; caller frees, NULL: out of memory. */
 char *artifact_name(const struct manifest *m, const char *suffix);

@@ -107,3 +107,20 @@ int content_load(const struct tree_inode *inode, const struct content_store *sto
         *ret = TAKE_PTR(data);
         return 0;
 }
+
+int content_identity(const struct tree_inode *inode, const struct content_store *store,
+                     struct sha256 *ret, struct error *err)
+{
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        if (inode->kind == CONTENT_OBJECT) {
+                *ret = inode->object;
+                return 0;
+        }
+        r = content_load(inode, store, SIZE_MAX - 1, &data, &size, err);
+        if (r >= 0)
+                sha256_of(data, size, ret);
+        return r;
+}

@@ -9,7 +9,8 @@
 
 #include "cpio.h"
 
-enum { HEADER_SIZE = 110, ALIGNMENT = 4, CHUNK_SIZE = 128 * 1024 };
+/* EDITION: of what this writer makes of a tree; whoever changes that gives it another number. */
+enum { HEADER_SIZE = 110, ALIGNMENT = 4, CHUNK_SIZE = 128 * 1024, EDITION = 1 };
 
 struct writer {
         const struct content_store *store;
@@ -92,6 +93,12 @@ static int emit_node(struct writer *w, const struct tree_node *node, struct erro
         return r;
 }
 
+static bool is_left_out(const struct tree *tree, const struct cpio_filter *filter,
+                        const struct tree_node *node)
+{
+        return node == tree->root || (filter && !filter->wants(filter->userdata, node));
+}
+
 int cpio_write(const struct tree *tree, const struct content_store *store, uint64_t mtime,
                const struct cpio_filter *filter, struct buffer *out, struct error *err)
 {
@@ -102,7 +109,7 @@ int cpio_write(const struct tree *tree, const struct content_store *store, uint6
         if (!chunk)
                 return error_oom(err);
         TREE_FOREACH (node, tree->root) {
-                if (node == tree->root || (filter && !filter->wants(filter->userdata, node)))
+                if (is_left_out(tree, filter, node))
                         continue;
                 r = emit_node(&w, node, err);
                 if (r < 0)
@@ -111,4 +118,42 @@ int cpio_write(const struct tree *tree, const struct content_store *store, uint6
         w.next_inode = 0;
         w.mtime = 0;
         return emit_header(&w, "TRAILER!!!", 0, 0, 0, err);
+}
+
+/* ---- identity ---- */
+
+/* What emit_node() writes follows from this. */
+static int hash_node(struct hasher *h, const struct tree_node *node,
+                     const struct content_store *store, struct error *err)
+{
+        const struct tree_inode *inode = node->inode;
+        const uint64_t numbers[] = { inode->mode, inode->rdev, inode->size };
+        char path[TREE_PATH_MAX];
+        struct sha256 content;
+        int r;
+
+        tree_path(node, path);
+        hasher_update(h, path, strlen(path) + 1);
+        hasher_update(h, numbers, sizeof(numbers));
+        if (S_ISLNK(inode->mode))
+                hasher_update(h, inode->target, inode->size);
+        if (!S_ISREG(inode->mode))
+                return 0;
+        r = content_identity(inode, store, &content, err);
+        hasher_update(h, content.bytes, SHA256_SIZE);
+        return error_prefix(err, r, "%s", path);
+}
+
+int cpio_identity(const struct tree *tree, const struct content_store *store, uint64_t mtime,
+                  const struct cpio_filter *filter, struct sha256 *ret, struct error *err)
+{
+        const uint64_t numbers[] = { EDITION, mtime };
+        _cleanup_hasher_ struct hasher h = {};
+        int r = hasher_init(&h, err);
+
+        hasher_update(&h, numbers, sizeof(numbers));
+        TREE_FOREACH (node, tree->root)
+                if (r >= 0 && !is_left_out(tree, filter, node))
+                        r = hash_node(&h, node, store, err);
+        return r < 0 ? r : hasher_final(&h, ret, err);
 }

@@ -19,3 +19,7 @@ struct cpio_filter {
 int cpio_write(const struct tree *tree, const struct content_store *store, uint64_t mtime,
                const struct cpio_filter *filter, struct buffer *out,
                struct error *err) _must_check_;
+/* Equal ones are of equal archives. Contents that are objects are not read for it. */
+int cpio_identity(const struct tree *tree, const struct content_store *store, uint64_t mtime,
+                  const struct cpio_filter *filter, struct sha256 *ret,
+                  struct error *err) _must_check_;

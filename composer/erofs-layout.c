@@ -9,16 +9,16 @@
  *           compression saves
  *       with blocks in the zone: the first, less the one behind those before
  *
- * Numbers are of variable length, seven bits a byte, the lowest first, the highest bit set where
- * more follow; differences have their sign in the lowest bit. */
+ * Numbers are those of number.h; differences have their sign in the lowest bit. */
 
 #include <inttypes.h>
 
 #include "erofs-internal.h"
+#include "number.h"
 #include "space.h"
 #include "strv.h"
 
-enum { NUMBER_BITS = 63, LAYOUT_ZONE_BLOCKS_MAX = 4 * 1024 * 1024 };
+enum { LAYOUT_ZONE_BLOCKS_MAX = 4 * 1024 * 1024 };
 
 /* Where what comes next would lie if it lay behind what came before. */
 struct expected {
@@ -27,20 +27,9 @@ struct expected {
 
 /* ---- encoding ---- */
 
-static void put_number(struct buffer *b, uint64_t number)
-{
-        uint8_t byte;
-
-        do {
-                byte = (uint8_t)((number & 0x7f) | (number > 0x7f ? 0x80 : 0));
-                buffer_append(b, &byte, 1);
-                number >>= 7;
-        } while (number > 0);
-}
-
 static void put_difference(struct buffer *b, uint64_t value, uint64_t from)
 {
-        put_number(b, value >= from ? (value - from) << 1 : ((from - value) << 1) - 1);
+        number_put(b, value >= from ? (value - from) << 1 : ((from - value) << 1) - 1);
 }
 
 static void put_item(struct buffer *b, const struct erofs_item *item, struct expected *e)
@@ -51,7 +40,7 @@ static void put_item(struct buffer *b, const struct erofs_item *item, struct exp
         e->slot = erofs_item_nid(item) + erofs_item_slots(item);
         if (S_ISREG(item->inode->mode) && item->size > 0) {
                 put_difference(b, item->block, e->block);
-                put_number(b, erofs_item_plain_blocks(item) - item->blocks);
+                number_put(b, erofs_item_plain_blocks(item) - item->blocks);
                 e->block = item->block + item->blocks;
         }
         if (zone_blocks > 0) {
@@ -64,9 +53,9 @@ void erofs_image_layout(const struct erofs_image *image, struct buffer *ret)
 {
         struct expected e = {};
 
-        put_number(ret, image->zone_block);
-        put_number(ret, image->zone_blocks);
-        put_number(ret, image->end_block);
+        number_put(ret, image->zone_block);
+        number_put(ret, image->zone_blocks);
+        number_put(ret, image->end_block);
         for (size_t i = 0; i < image->n_items; i++)
                 put_item(ret, &image->items[i], &e);
 }
@@ -99,23 +88,9 @@ static int claim(struct decoder *d, struct space *s, uint64_t start, uint64_t si
 
 static int get_number(struct decoder *d, uint64_t max, uint64_t *ret)
 {
-        uint64_t number = 0;
+        const char *wrong = number_take(&d->at, d->end, max, ret);
 
-        for (unsigned shift = 0; shift < NUMBER_BITS; shift += 7) {
-                uint8_t byte;
-
-                if (d->at == d->end)
-                        return refuse(d, "it ends early");
-                byte = *d->at++;
-                number |= (uint64_t)(byte & 0x7f) << shift;
-                if (byte & 0x80)
-                        continue;
-                if (number > max)
-                        return refuse(d, "a number is too large");
-                *ret = number;
-                return 0;
-        }
-        return refuse(d, "a number is too long");
+        return wrong ? refuse(d, wrong) : 0;
 }
 
 static int get_difference(struct decoder *d, uint64_t from, uint64_t max, uint64_t *ret)

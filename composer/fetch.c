@@ -12,6 +12,14 @@
 
 enum { CACHE_NAME_SIZE = SHA256_HEX_SIZE + 4 };
 
+static const char *cache_name(const struct package *p, char ret[CACHE_NAME_SIZE])
+{
+        char hex[SHA256_HEX_SIZE];
+
+        snprintf(ret, CACHE_NAME_SIZE, "%s.deb", sha256_hex(&p->sha256, hex));
+        return ret;
+}
+
 /* A missing package: the texts that its download borrows. */
 struct wanted {
         char *what, *url;
@@ -46,12 +54,15 @@ static int add_wanted(struct fetch *f, const struct package *p, const char *name
         struct wanted *x = &f->wanted[f->count];
         struct download *d = &f->downloads[f->count];
         _cleanup_free_ char *base = NULL;
-        int r;
+        int r = 0;
 
         if (f->w->offline)
                 return error_set(err, -ENODATA, "package '%s' %s is not in the cache (offline)",
                                  p->name, p->version);
-        r = mirrors_url(&f->mirrors, p->repository, &base, err);
+        if (f->count == 0) /* asking apt takes a while, and mostly nothing is missing */
+                r = mirrors_load(f->w->mirrors, &f->mirrors, err);
+        if (r >= 0)
+                r = mirrors_url(&f->mirrors, p->repository, &base, err);
         if (r < 0)
                 return r;
         f->count++;
@@ -82,10 +93,9 @@ static int list_missing(struct fetch *f, const struct package_set *set, struct e
                 return error_oom(err);
         for (size_t i = 0; r == 0 && i < set->count; i++) {
                 const struct package *p = &set->items[i];
-                char name[CACHE_NAME_SIZE], hex[SHA256_HEX_SIZE];
+                char name[CACHE_NAME_SIZE];
 
-                snprintf(name, sizeof(name), "%s.deb", sha256_hex(&p->sha256, hex));
-                if (download_present(f->packages_fd, name, p->size))
+                if (download_present(f->packages_fd, cache_name(p, name), p->size))
                         f->present += p->size;
                 else
                         r = add_wanted(f, p, name, err);
@@ -108,11 +118,6 @@ static int run(struct fetch *f, const struct package_set *set, struct error *err
         f->packages_fd = path_open_dir(f->w->cache_fd, "packages", 0755, err);
         if (f->packages_fd < 0)
                 return f->packages_fd;
-        if (!f->w->offline) {
-                r = mirrors_load(f->w->mirrors, &f->mirrors, err);
-                if (r < 0)
-                        return r;
-        }
         r = list_missing(f, set, err);
         options.http_proxy = f->mirrors.http_proxy;
         options.https_proxy = f->mirrors.https_proxy;
@@ -121,6 +126,14 @@ static int run(struct fetch *f, const struct package_set *set, struct error *err
         if (r == 0)
                 on_progress(f, 0, 0);
         return r;
+}
+
+bool package_present(const struct workdir *w, const struct package *p)
+{
+        char path[sizeof("packages/") + CACHE_NAME_SIZE], name[CACHE_NAME_SIZE];
+
+        snprintf(path, sizeof(path), "packages/%s", cache_name(p, name));
+        return download_present(w->cache_fd, path, p->size);
 }
 
 int packages_fetch(const struct workdir *w, const struct package_set *set, struct error *err)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "deb.h"
+#include "import-kept.h"
 #include "package.h"
 #include "parallel.h"
 #include "strv.h"
@@ -28,9 +29,9 @@ struct task {
 
 struct import {
         const struct workdir *w;
-        struct task *tasks; /* those to import first, the largest in front */
-        size_t count;
-        uint64_t total; /* bytes to import */
+        struct task *tasks;    /* those to import first, the largest in front */
+        size_t count, unknown; /* tasks; those to import */
+        uint64_t total;        /* bytes to import */
         atomic_uint_fast64_t done;
 };
 
@@ -71,16 +72,16 @@ char *package_ref(const struct package *p)
         return buffer_take(&b, &ref, NULL) < 0 ? NULL : ref;
 }
 
-/* Whether the repository has this very .deb. Any doubt, as about a ref that a power cut left
- * empty, means no. */
-static bool is_imported(struct repo *repo, const struct package *p, const char *ref)
+/* Whether the repository has this very .deb, and in which commit. Any doubt, as about a ref that a
+ * power cut left empty, means no. */
+static bool is_imported(struct repo *repo, const struct package *p, const char *ref,
+                        struct sha256 *ret)
 {
         _cleanup_free_ char *value = NULL;
         char hex[SHA256_HEX_SIZE];
-        struct sha256 commit;
 
-        return repo_resolve(repo, ref, &commit, NULL) == 0 &&
-               repo_metadata(repo, &commit, "slipway.sha256", &value, NULL) == 0 &&
+        return repo_resolve(repo, ref, ret, NULL) == 0 &&
+               repo_metadata(repo, ret, "slipway.sha256", &value, NULL) == 0 &&
                streq(value, sha256_hex(&p->sha256, hex));
 }
 
@@ -112,7 +113,7 @@ static int open_deb(const struct workdir *w, const struct package *p, struct err
 }
 
 static int commit_package(struct repo *repo, const struct package *p, struct tree *tree,
-                          uint64_t newest, struct error *err)
+                          uint64_t newest, struct sha256 *ret, struct error *err)
 {
         _cleanup_free_ char *ref = package_ref(p), *subject = NULL;
         char hex[SHA256_HEX_SIZE];
@@ -124,14 +125,13 @@ static int commit_package(struct repo *repo, const struct package *p, struct tre
                 return error_oom(err);
         }
         info.subject = subject;
-        return repo_commit_tree(repo, tree, ref, &info, NULL, NULL, err);
+        return repo_commit_tree(repo, tree, ref, &info, ret, NULL, err);
 }
 
-static int import_package(const struct workdir *w, const struct package *p, struct tree **ret,
-                          struct error *err)
+static int import_package(const struct workdir *w, struct package_tree *result, struct error *err)
 {
+        _cleanup_close_ int fd = open_deb(w, result->package, err);
         _cleanup_tree_ struct tree *tree = NULL;
-        _cleanup_close_ int fd = open_deb(w, p, err);
         uint64_t newest;
         int r;
 
@@ -139,18 +139,17 @@ static int import_package(const struct workdir *w, const struct package *p, stru
                 return fd;
         r = deb_read(fd, store_content, w->repo, &tree, &newest, err);
         if (r == 0)
-                r = commit_package(w->repo, p, tree, newest, err);
+                r = commit_package(w->repo, result->package, tree, newest, &result->commit, err);
         if (r == 0)
-                *ret = TAKE_PTR(tree);
+                result->tree = TAKE_PTR(tree);
         return r;
 }
 
-static int load_package(const struct workdir *w, const struct package *p, struct tree **ret,
-                        struct error *err)
+static int load_package(const struct workdir *w, struct package_tree *result, struct error *err)
 {
-        _cleanup_free_ char *ref = package_ref(p);
+        char commit[SHA256_HEX_SIZE];
 
-        return ref ? repo_load_tree(w->repo, ref, ret, err) : error_oom(err);
+        return repo_load_tree(w->repo, sha256_hex(&result->commit, commit), &result->tree, err);
 }
 
 static int import_one(void *context, size_t index, struct error *err)
@@ -161,8 +160,8 @@ static int import_one(void *context, size_t index, struct error *err)
         uint64_t done;
         int r;
 
-        r = task->known ? load_package(import->w, p, &task->result->tree, err)
-                        : import_package(import->w, p, &task->result->tree, err);
+        r = task->known ? load_package(import->w, task->result, err)
+                        : import_package(import->w, task->result, err);
         if (r < 0)
                 return error_prefix(err, r, "package '%s' %s", p->name, p->version);
         if (task->known)
@@ -193,11 +192,26 @@ static int find_tasks(struct import *import, struct package_trees *trees, struct
 
                 if (!ref)
                         return error_oom(err);
-                *task = (struct task){ &trees->items[i], is_imported(import->w->repo, p, ref) };
+                *task = (struct task){ &trees->items[i], is_imported(import->w->repo, p, ref,
+                                                                     &trees->items[i].commit) };
                 import->total += task->known ? 0 : p->size;
+                import->unknown += !task->known;
         }
         qsort(import->tasks, trees->count, sizeof(import->tasks[0]), compare_tasks);
         return 0;
+}
+
+/* Load the trees of packages that are all there, or else import, and keep what was got. */
+static int run_tasks(struct import *import, struct package_trees *trees, struct error *err)
+{
+        int r = 0;
+
+        if (import->unknown == 0)
+                r = package_trees_load_kept(import->w, trees, err);
+        if (r != 0)
+                return MIN(r, 0);
+        r = parallel_for(import->count, import->w->threads, import_one, import, err);
+        return r < 0 ? r : package_trees_keep(import->w, trees, err);
 }
 
 int packages_import(const struct workdir *w, const struct package_set *set,
@@ -216,7 +230,7 @@ int packages_import(const struct workdir *w, const struct package_set *set,
                 trees.items[i].package = &set->items[i];
         r = find_tasks(&import, &trees, err);
         if (r == 0)
-                r = parallel_for(import.count, w->threads, import_one, &import, err);
+                r = run_tasks(&import, &trees, err);
         if (r == 0)
                 *ret = TAKE_STRUCT(trees);
         return r;

@@ -5,13 +5,17 @@
  * begins at a multiple of BLOCK_SIZE, so that an update of one part leaves the blocks of the others
  * as they are, and a machine that has these does not fetch them again:
  *
- *   skeleton   directories, symlinks, device nodes, and files below SMALL_SIZE; what every release
- * changes modules    kernel modules, their indexes, and firmware buckets    programs and libraries,
- * by the digest of their path large      one file each
+ *   skeleton: directories, symlinks, device nodes, small files; what every release changes
+ *
+ *   modules: kernel modules, their indexes, and firmware
+ *
+ *   buckets: programs and libraries, by the digest of their path
+ *
+ *   large: one file each
  *
  * That costs 0.3 % of the size: these contents have little in common. Compressing takes most of a
  * build in which only files outside the initrd changed, so each archive is kept in the cache, named
- * by the sha256 of what is compressed, and of how. Which of the two ways the bytes came cannot be
+ * after what is in it, and how it is compressed. Which of the two ways the bytes came cannot be
  * told from them. */
 
 #include "block-digests.h"
@@ -28,6 +32,7 @@ enum {
         SMALL_SIZE = 16 * 1024,
         LARGE_SIZE = 1024 * 1024,
         N_BUCKETS = 4,
+        ENTRY_NAME_SIZE = sizeof("initrd--12345678") + SHA256_HEX_SIZE,
         MTIME = 1, /* with a release's own time every archive would be another one */
 };
 
@@ -106,16 +111,20 @@ static int plan(struct archive *a, struct error *err)
         return r;
 }
 
-static char *entry_name(const struct buffer *plain, int level)
+static int entry_name(const struct archive *a, const struct cpio_filter *filter, int level,
+                      char ret[ENTRY_NAME_SIZE], struct error *err)
 {
         char parameters[COMPRESSOR_PARAMETERS_MAX], hex[2][SHA256_HEX_SIZE];
-        struct sha256 digests[2];
+        struct sha256 contents, how;
+        int r = cpio_identity(a->initrd->tree, a->initrd->store, MTIME, filter, &contents, err);
 
+        if (r < 0)
+                return r;
         compressor_parameters(level, parameters);
-        sha256_of(plain->data, plain->size, &digests[0]);
-        sha256_of(parameters, strlen(parameters), &digests[1]);
-        hex_encode(digests[1].bytes, 4, hex[1]);
-        return string_format("initrd-%s-%s", sha256_hex(&digests[0], hex[0]), hex[1]);
+        sha256_of(parameters, strlen(parameters), &how);
+        hex_encode(how.bytes, 4, hex[1]);
+        snprintf(ret, ENTRY_NAME_SIZE, "initrd-%s-%.8s", sha256_hex(&contents, hex[0]), hex[1]);
+        return 0;
 }
 
 static int fill_part(void *context, size_t index, struct error *err)
@@ -125,18 +134,17 @@ static int fill_part(void *context, size_t index, struct error *err)
         const struct cpio_filter filter = { part_wants, p };
         const int level = a->initrd->level ?: COMPRESS_LEVEL_DEFAULT;
         _cleanup_buffer_ struct buffer plain = {};
-        _cleanup_free_ char *name = NULL;
+        char name[ENTRY_NAME_SIZE];
         int r;
 
+        r = entry_name(a, &filter, level, name, err);
+        if (r >= 0)
+                r = derived_load(a->cache_fd, name, ARCHIVE_MAX, &p->data, &p->size, err);
+        if (r != 0)
+                return MIN(r, 0);
         r = cpio_write(a->initrd->tree, a->initrd->store, MTIME, &filter, &plain, err);
         if (r < 0)
                 return r;
-        name = entry_name(&plain, level);
-        if (!name)
-                return error_oom(err);
-        r = derived_load(a->cache_fd, name, ARCHIVE_MAX, &p->data, &p->size, err);
-        if (r != 0)
-                return MIN(r, 0);
         r = compress(plain.data, plain.size, level, &p->data, &p->size, err);
         return r < 0 ? r : derived_keep(a->cache_fd, name, p->data, p->size, err);
 }

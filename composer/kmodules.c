@@ -165,23 +165,6 @@ bool kmodules_input(const struct tree_node *node)
                (strstr(node->name, ".ko") || startswith(node->name, "modules."));
 }
 
-static int content_digest(const struct tree_inode *inode, const struct content_store *store,
-                          struct sha256 *ret, struct error *err)
-{
-        _cleanup_free_ char *data = NULL;
-        size_t size;
-        int r;
-
-        if (inode->kind == CONTENT_OBJECT) {
-                *ret = inode->object;
-                return 0;
-        }
-        r = content_load(inode, store, INPUT_MAX, &data, &size, err);
-        if (r == 0)
-                sha256_of(data, size, ret);
-        return r;
-}
-
 static int hash_inputs(struct hasher *h, const struct tree_node *modules,
                        const struct content_store *store, struct error *err)
 {
@@ -192,7 +175,7 @@ static int hash_inputs(struct hasher *h, const struct tree_node *modules,
 
                 if (!kmodules_input(node))
                         continue;
-                r = content_digest(node->inode, store, &digest, err);
+                r = content_identity(node->inode, store, &digest, err);
                 if (r < 0)
                         return error_prefix(err, r, "%s", tree_path(node, path));
                 tree_path(node, path);

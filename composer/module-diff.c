@@ -12,6 +12,15 @@ enum { ENCODER_TRIES = 16, FILE_MAX = 256 * 1024 * 1024 };
 
 /* ---- sets ---- */
 
+/* Whether the node is one of the set, and its path there. */
+static bool is_member(const struct tree_node *node, char path[TREE_PATH_MAX], const char **ret)
+{
+        if (!S_ISREG(node->inode->mode) || !module_is(node->name))
+                return false;
+        *ret = tree_path(node, path) + strlen(MODULE_DIRECTORY "/");
+        return true;
+}
+
 static int add_file(struct module_set *s, const struct tree_node *node, const char *path,
                     const struct content_store *store, struct error *err)
 {
@@ -31,20 +40,43 @@ int module_set_of_tree(const struct tree *tree, const struct content_store *stor
 {
         struct tree_node *top = tree_lookup(tree, MODULE_DIRECTORY);
         _cleanup_module_set_ struct module_set set = {};
-        char path[TREE_PATH_MAX];
+        char buffer[TREE_PATH_MAX];
+        const char *path;
         int r = 0;
 
         for (struct tree_node *node = top; r >= 0 && node; node = tree_next(top, node))
-                if (S_ISREG(node->inode->mode) && module_is(node->name))
-                        r = add_file(&set, node,
-                                     tree_path(node, path) + strlen(MODULE_DIRECTORY "/"), store,
-                                     err);
+                if (is_member(node, buffer, &path))
+                        r = add_file(&set, node, path, store, err);
         if (r >= 0)
                 r = module_set_close(&set, err);
         if (r < 0)
                 return error_prefix(err, r, "kernel modules");
         *ret = TAKE_STRUCT(set);
         return 0;
+}
+
+int module_set_key(const struct tree *tree, const struct content_store *store,
+                   char ret[SHA256_HEX_SIZE], struct error *err)
+{
+        struct tree_node *top = tree_lookup(tree, MODULE_DIRECTORY);
+        _cleanup_hasher_ struct hasher h = {};
+        char buffer[TREE_PATH_MAX];
+        struct sha256 digest;
+        const char *path;
+        int r = hasher_init(&h, err);
+
+        for (struct tree_node *node = top; r >= 0 && node; node = tree_next(top, node)) {
+                if (!is_member(node, buffer, &path))
+                        continue;
+                r = content_identity(node->inode, store, &digest, err);
+                hasher_update(&h, path, strlen(path) + 1);
+                hasher_update(&h, digest.bytes, SHA256_SIZE);
+        }
+        if (r >= 0)
+                r = hasher_final(&h, &digest, err);
+        if (r >= 0)
+                sha256_hex(&digest, ret);
+        return error_prefix(err, r, "kernel modules");
 }
 
 /* ---- pairs ---- */

@@ -10,6 +10,9 @@
 /* The set of the tree's modules. */
 int module_set_of_tree(const struct tree *tree, const struct content_store *store,
                        struct module_set *ret, struct error *err) _must_check_;
+/* Equal keys, equal sets; found without reading modules that are objects. */
+int module_set_key(const struct tree *tree, const struct content_store *store,
+                   char ret[SHA256_HEX_SIZE], struct error *err) _must_check_;
 
 struct module_diff_input {
         const struct tree *tree;

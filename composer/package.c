@@ -35,6 +35,33 @@ void package_set_done(struct package_set *set)
         memset(set, 0, sizeof(*set));
 }
 
+static bool package_equal(const struct package *a, const struct package *b)
+{
+        return streq(a->name, b->name) && streq(a->version, b->version) &&
+               streq(a->architecture, b->architecture) && streq(a->repository, b->repository) &&
+               streq(a->filename, b->filename) && a->size == b->size &&
+               sha256_equal(&a->sha256, &b->sha256);
+}
+
+static bool texts_equal(char **a, char **b)
+{
+        for (; a && b && *a && *b; a++, b++)
+                if (!streq(*a, *b))
+                        return false;
+        return (!a || !*a) && (!b || !*b);
+}
+
+bool package_set_equal(const struct package_set *a, const struct package_set *b)
+{
+        if (a->count != b->count || a->newest != b->newest ||
+            !texts_equal(a->warnings, b->warnings))
+                return false;
+        for (size_t i = 0; i < a->count; i++)
+                if (!package_equal(&a->items[i], &b->items[i]))
+                        return false;
+        return true;
+}
+
 static bool text_valid(const char *text, const char *extra)
 {
         if (strlen(text) > PACKAGE_TEXT_MAX || !isalnum((unsigned char)*text))

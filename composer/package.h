@@ -23,11 +23,14 @@ struct package_set {
 
 void package_set_done(struct package_set *set);
 #define _cleanup_package_set_ _cleanup_(package_set_done)
+/* Nothing that is made of them can differ. */
+bool package_set_equal(const struct package_set *a, const struct package_set *b);
 
 /* A package with its tree in the repository: /data (the files, as in the package) and /control
  * (control, scripts, conffiles …). */
 struct package_tree {
         const struct package *package;
+        struct sha256 commit; /* that has the tree */
         struct tree *tree;
 };
 struct package_trees {
@@ -40,15 +43,21 @@ void package_trees_done(struct package_trees *trees);
 /* resolve.c: reads and verifies repository metadata, solves for all layers' packages. */
 int packages_resolve(const struct workdir *w, const struct manifest *m, struct package_set *ret,
                      struct error *err) _must_check_;
+/* What packages_resolve() gave last time, if the cache still has all that it takes to say so, and
+ * all of the packages; the servers may have something else by now. */
+bool packages_recall(const struct workdir *w, const struct manifest *m, struct package_set *ret);
 /* fetch.c: downloads what is missing in the cache (cache/packages/<sha256>.deb), several at a time,
  * resuming partial files, checking size and sha256 before a file gets its name. */
 int packages_fetch(const struct workdir *w, const struct package_set *set,
                    struct error *err) _must_check_;
+/* Whether the cache has it, by its size. */
+bool package_present(const struct workdir *w, const struct package *p);
 /* import.c: every package not yet in the repository becomes a commit with ref
  * pkg/deb/<name>/<version>/<arch> (characters a ref cannot hold are escaped), in parallel, largest
- * first; the others are loaded. The commit's metadata "slipway.sha256" names the .deb; a ref whose
- * .deb differs is imported again. Inside a transaction of the caller's, which is to be given up
- * when this fails. The trees refer to the set's packages. */
+ * first; the others are loaded, all at once if the cache has them. The commit's metadata
+ * "slipway.sha256" names the .deb; a ref whose .deb differs is imported again. Inside a transaction
+ * of the caller's, which is to be given up when this fails. The trees refer to the set's packages.
+ */
 int packages_import(const struct workdir *w, const struct package_set *set,
                     struct package_trees *ret, struct error *err) _must_check_;
 /* The ref of a package; caller frees. NULL: out of memory. */

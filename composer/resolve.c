@@ -84,19 +84,21 @@ static int result_path(const struct workdir *w, const struct manifest *m,
         return 0;
 }
 
-static bool load_result(const char *path, struct package_set *ret)
+static int load_result(const char *path, struct package_set *ret, struct error *err)
 {
         _cleanup_lock_ struct lock lock = {};
+        int r = lock_load(path, &lock, err);
 
-        if (lock_load(path, &lock, NULL) < 0)
-                return false;
+        if (r < 0)
+                return r;
         (void)!utimensat(AT_FDCWD, path, NULL, 0); /* in use: not stale */
         *ret = TAKE_STRUCT(lock.packages);
-        return true;
+        return 0;
 }
 
+/* What was solved before, or else, if `anew`, is solved now. */
 static int solve_cached(const struct workdir *w, const struct manifest *m,
-                        const struct repository_indexes *x, struct package_set *ret,
+                        const struct repository_indexes *x, bool anew, struct package_set *ret,
                         struct error *err)
 {
         _cleanup_free_ char *path = NULL;
@@ -105,8 +107,9 @@ static int solve_cached(const struct workdir *w, const struct manifest *m,
         r = result_path(w, m, x, &path, err);
         if (r < 0)
                 return r;
-        if (load_result(path, ret))
-                return 0;
+        r = load_result(path, ret, anew ? NULL : err);
+        if (r >= 0 || !anew)
+                return r;
         r = solve(w, m, x, ret, err);
         if (r < 0)
                 return r;
@@ -118,24 +121,53 @@ static int solve_cached(const struct workdir *w, const struct manifest *m,
         return 0;
 }
 
-int packages_resolve(const struct workdir *w, const struct manifest *m, struct package_set *ret,
-                     struct error *err)
+static int resolve(const struct workdir *w, const struct manifest *m, const struct mirrors *mirrors,
+                   bool anew, struct package_set *ret, struct error *err)
 {
         _cleanup_indexes_ struct repository_indexes indexes = {};
-        _cleanup_mirrors_ struct mirrors mirrors = {};
         _cleanup_package_set_ struct package_set set = {};
-        int r;
+        int r = repositories_refresh(w, m, mirrors, &indexes, err);
 
-        workdir_progress(w, STEP_RESOLVE, 0, 0);
-        r = mirrors_load(w->mirrors, &mirrors, err);
-        if (r == 0)
-                r = repositories_refresh(w, m, &mirrors, &indexes, err);
-        if (r == 0)
-                r = solve_cached(w, m, &indexes, &set, err);
+        if (r >= 0)
+                r = solve_cached(w, m, &indexes, anew, &set, err);
         if (r < 0)
                 return r;
         set.warnings = TAKE_PTR(indexes.warnings);
         set.newest = indexes.newest;
         *ret = TAKE_STRUCT(set);
         return 0;
+}
+
+int packages_resolve(const struct workdir *w, const struct manifest *m, struct package_set *ret,
+                     struct error *err)
+{
+        _cleanup_mirrors_ struct mirrors mirrors = {};
+        int r;
+
+        workdir_progress(w, STEP_RESOLVE, 0, 0);
+        r = mirrors_load(w->mirrors, &mirrors, err);
+        return r < 0 ? r : resolve(w, m, &mirrors, true, ret, err);
+}
+
+static bool all_present(const struct workdir *w, const struct package_set *set)
+{
+        for (size_t i = 0; i < set->count; i++)
+                if (!package_present(w, &set->items[i]))
+                        return false;
+        return true;
+}
+
+/* Whatever apt may allow, metadata that is out of date is not recalled. */
+bool packages_recall(const struct workdir *w, const struct manifest *m, struct package_set *ret)
+{
+        const struct mirrors strict = { .check_valid_until = true, .check_date = true };
+        _cleanup_package_set_ struct package_set set = {};
+        struct workdir offline = *w;
+        struct error ignored = {};
+
+        offline.offline = true;
+        if (resolve(&offline, m, &strict, false, &set, &ignored) < 0 || !all_present(w, &set))
+                return false;
+        *ret = TAKE_STRUCT(set);
+        return true;
 }

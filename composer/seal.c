@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "derived.h"
 #include "image-commit.h"
 #include "initrd.h"
 #include "module-diff.h"
@@ -40,15 +41,29 @@ static int copy_names(const struct manifest *m, struct release *r, struct error 
         return 0;
 }
 
-static int modules_digest(const struct tree *tree, const struct content_store *store,
-                          struct sha256 *ret, struct error *err)
+/* Of all kernel modules; reading them would take longer than anything else here. */
+static int modules_digest(const struct workdir *w, const struct tree *tree, struct sha256 *ret,
+                          struct error *err)
 {
+        char key[SHA256_HEX_SIZE], name[sizeof("module-set-") + SHA256_HEX_SIZE];
+        const struct content_store store = repo_contents(w->repo);
         _cleanup_module_set_ struct module_set set = {};
-        int r = module_set_of_tree(tree, store, &set, err);
+        _cleanup_free_ char *kept = NULL;
+        size_t size;
+        int r = module_set_key(tree, &store, key, err);
 
+        if (r < 0)
+                return r;
+        snprintf(name, sizeof(name), "module-set-%s", key);
+        r = derived_load(w->cache_fd, name, SHA256_SIZE, &kept, &size, err);
+        if (r > 0 && size == SHA256_SIZE)
+                return memcpy(ret->bytes, kept, SHA256_SIZE), 0;
         if (r >= 0)
-                *ret = set.digest;
-        return r;
+                r = module_set_of_tree(tree, &store, &set, err);
+        if (r < 0)
+                return r;
+        *ret = set.digest;
+        return derived_keep(w->cache_fd, name, ret->bytes, SHA256_SIZE, err);
 }
 
 static int release_of(const struct workdir *w, const struct manifest *m, const struct seal *seal,
@@ -75,7 +90,7 @@ static int release_of(const struct workdir *w, const struct manifest *m, const s
         if (r >= 0)
                 r = health_names(c->merge.tree, &store, &release.health, err);
         if (r >= 0)
-                r = modules_digest(c->merge.tree, &store, &release.modules, err);
+                r = modules_digest(w, c->merge.tree, &release.modules, err);
         if (r >= 0)
                 r = uki_root_hash(seal->uki_fd, c->uki_size, &release.uki_root_hash, err);
         if (r >= 0)

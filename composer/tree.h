@@ -148,6 +148,10 @@ int content_open(const struct tree_inode *inode, const struct content_store *sto
 /* Reads exactly size bytes at offset; -ENODATA when the content is shorter. */
 int content_read(const struct content *content, void *data, size_t size, uint64_t offset,
                  struct error *err) _must_check_;
+/* Equal ones have equal contents: the name of an object, which costs nothing, else the bytes'
+ * sha256. */
+int content_identity(const struct tree_inode *inode, const struct content_store *store,
+                     struct sha256 *ret, struct error *err) _must_check_;
 void content_close(struct content *content);
 #define CONTENT_NULL                                                                               \
         {                                                                                          \

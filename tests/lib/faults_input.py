@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import shutil
 import time
 
 from faults import fault, need, recovers, refused
@@ -249,6 +250,72 @@ def altered_later(tiny):
     refused(tiny, SUITE, "InRelease")
     tiny.repository.publish()
     recovers(tiny)
+
+
+def built(tiny):
+    """The version of hello that the image has, by its report and by its file."""
+    version, = [p["version"] for p in tiny.report()["packages"] if p["name"] == "hello"]
+    need(f"pkg/deb/hello/{version}/amd64" in tiny.refs(), "not imported")
+    return version
+
+
+@fault("a new version on the server: the build has it, whatever the cache remembers")
+def new_version(tiny):
+    tiny.build()
+    need(built(tiny) == "1.0", built(tiny))
+    tiny.add(make_deb("hello", "1.1", {"usr/bin/hello": b"new\n"}))
+    tiny.build()
+    need(built(tiny) == "1.1", built(tiny))
+    # The cache has both now, and an empty repository is filled while the server is asked.
+    shutil.rmtree(tiny.cache / "repo")
+    tiny.add(make_deb("hello", "1.2", {"usr/bin/hello": b"newer\n"}))
+    need(not tiny.build()["unchanged"], "took the old version for what is wanted")
+    need(built(tiny) == "1.2", built(tiny))
+    need(tiny.build()["unchanged"], "built again for nothing")
+
+
+@fault("a newer date on the server, the same packages: the image follows the date")
+def new_date(tiny):
+    tiny.environment.pop("SOURCE_DATE_EPOCH")
+    tiny.repository.publish(date=time.time() - 86400)
+    tiny.build()
+    before = tiny.report()
+    tiny.repository.publish(date=time.time() - 3600)
+    need(not tiny.build()["unchanged"], "took the old date")
+    after = tiny.report()
+    need(before["commit"] != after["commit"], "the same commit")
+    shutil.rmtree(tiny.cache)
+    tiny.build(output=tiny.path / "fresh")
+    need(tiny.report(tiny.path / "fresh")["commit"] == after["commit"], "another commit with an empty cache")
+
+
+@fault("what the cache remembers is damaged: as good as none")
+def damaged_memory(tiny):
+    tiny.build()
+    wanted = tiny.report()["commit"]
+    for pattern in ("derived/trees.*", "derived/module-set-*", "derived/initrd-*", "solv/*.json"):
+        paths = list(tiny.cache.glob(pattern))
+        need(paths, f"no {pattern}")
+        for path in paths:
+            data = path.read_bytes()
+            path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        shutil.rmtree(tiny.output)
+        tiny.build()
+        need(tiny.report()["commit"] == wanted, f"another commit after damage to {pattern}")
+    for path in tiny.cache.glob("packages/*.deb"):
+        path.unlink()
+    shutil.rmtree(tiny.cache / "repo")
+    recovers(tiny)
+
+
+@fault("an object that the repository has lost: said, whatever the cache remembers")
+def lost_object(tiny):
+    tiny.build()
+    for path in (tiny.cache / "repo/objects").rglob("*.file"):
+        if path.read_bytes() == noise(300000):  # usr/bin/hello
+            path.unlink()
+    tiny.files["usr/share/tiny/motd"] = "Changed\n"
+    refused(tiny, "package 'hello' 1.0", "object ")
 
 
 @fault("a keyring that is not there")

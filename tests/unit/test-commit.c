@@ -124,6 +124,153 @@ static void test_round_trip(void **state)
         assert_int_equal(repo_metadata(f->repo, &commit, "nothing", &value, &f->err), -ENODATA);
 }
 
+/* ---- records ---- */
+
+static void assert_trees_equal(const struct tree *a, const struct tree *b)
+{
+        const struct tree_node *n = b->root;
+
+        TREE_FOREACH (node, a->root) {
+                assert_non_null(n);
+                assert_string_equal(node->name, n->name);
+                assert_int_equal(node->inode->mode, n->inode->mode);
+                assert_int_equal(node->inode->uid, n->inode->uid);
+                assert_int_equal(node->inode->gid, n->inode->gid);
+                assert_int_equal(node->inode->size, n->inode->size);
+                assert_int_equal(node->inode->kind, n->inode->kind);
+                assert_int_equal(node->inode->references, n->inode->references);
+                assert_int_equal(node->inode->n_xattrs, n->inode->n_xattrs);
+                assert_false(n->inode->changed);
+                if (node->inode->kind == CONTENT_OBJECT)
+                        assert_memory_equal(&node->inode->object, &n->inode->object, SHA256_SIZE);
+                if (node->inode->target)
+                        assert_string_equal(node->inode->target, n->inode->target);
+                for (size_t i = 0; i < node->inode->n_xattrs; i++) {
+                        const struct tree_xattr *x = &node->inode->xattrs[i];
+
+                        assert_string_equal(x->name, n->inode->xattrs[i].name);
+                        assert_int_equal(x->size, n->inode->xattrs[i].size);
+                        assert_memory_equal(x->value, n->inode->xattrs[i].value, x->size);
+                }
+                n = tree_next(b->root, n);
+        }
+        assert_null(n);
+}
+
+/* The record of a tree that was written, or loaded, is the tree that the commit loads. */
+static void test_record(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_tree_ struct tree *tree = sample_tree(f), *loaded = NULL, *read = NULL;
+        _cleanup_buffer_ struct buffer written = {}, again = {};
+        struct tree *none = NULL;
+
+        commit_sample(f, tree, "image/sample", NULL, NULL);
+        OK(repo_load_tree(f->repo, "image/sample", &loaded, &f->err));
+        tree_record(tree, &written);
+        tree_record(loaded, &again);
+        assert_false(written.failed || again.failed);
+        assert_int_equal(written.size, again.size);
+        assert_memory_equal(written.data, again.data, again.size);
+        OK(repo_tree_of_record(f->repo, written.data, written.size, &read, &f->err));
+        assert_trees_equal(loaded, read);
+        for (size_t size = 0; size < written.size; size++)
+                assert_int_equal(repo_tree_of_record(f->repo, written.data, size, &none, &f->err),
+                                 -EBADMSG);
+        buffer_append(&written, "", 1);
+        assert_int_equal(repo_tree_of_record(f->repo, written.data, written.size, &none, &f->err),
+                         -EBADMSG);
+        assert_string_equal(f->err.message, "tree: something behind its end");
+}
+
+static void test_record_object_gone(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_tree_ struct tree *tree = sample_tree(f), *none = NULL;
+        _cleanup_free_ char *path = NULL;
+        _cleanup_buffer_ struct buffer record = {};
+        char name[SHA256_HEX_SIZE];
+
+        commit_sample(f, tree, "image/sample", NULL, NULL);
+        tree_record(tree, &record);
+        sha256_hex(&tree_lookup(tree, "/usr/bin/su")->inode->object, name);
+        assert_true(asprintf(&path, "%s/objects/%.2s/%s.file", f->path, name, name + 2) > 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(repo_tree_of_record(f->repo, record.data, record.size, &none, &f->err),
+                         -ENOENT);
+        assert_non_null(strstr(f->err.message, name));
+}
+
+static void test_record_corpus(void **state)
+{
+        static const struct {
+                const char *name, *why; /* NULL: read */
+        } files[] = {
+                { "tree", NULL },
+                { "root-alone", NULL },
+                { "should-fail-behind-end", "something behind its end" },
+                { "should-fail-below-file", "x" },
+                { "should-fail-cut", "it ends early" },
+                { "should-fail-depth", "a node without a parent" },
+                { "should-fail-device", "neither file, directory nor symlink" },
+                { "should-fail-dots", "'..' is not a file name" },
+                { "should-fail-name-long", "a number is too large" },
+                { "should-fail-nul", "a NUL in a string" },
+                { "should-fail-number-long", "a number is too long" },
+                { "should-fail-object-cut", "it ends early" },
+                { "should-fail-object-gone", "object 00000000" },
+                { "should-fail-root-file", "the root is no directory" },
+                { "should-fail-root-name", "a number is too large" },
+                { "should-fail-slash", "'a/b' is not a file name" },
+                { "should-fail-target-long", "a number is too large" },
+                { "should-fail-too-deep", "a number is too large" },
+                { "should-fail-twice", "x" },
+                { "should-fail-two-roots", "a node without a parent" },
+                { "should-fail-xattr-name-long", "a number is too large" },
+                { "should-fail-xattr-value-long", "a number is too large" },
+                { "should-fail-xattrs", "it ends early" },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                _cleanup_free_ char *data = NULL;
+                _cleanup_tree_ struct tree *tree = NULL;
+                char path[256];
+                size_t size;
+                int r;
+
+                snprintf(path, sizeof(path), TEST_DATA_DIR "/tree/%s", files[i].name);
+                OK(file_read(AT_FDCWD, path, MIB, &data, &size, &f->err));
+                r = repo_tree_of_record(f->repo, data, size, &tree, &f->err);
+                if ((r < 0) != !!files[i].why || (r < 0 && !strstr(f->err.message, files[i].why)))
+                        fail_msg("%s: %d: %s", files[i].name, r, f->err.message);
+        }
+}
+
+/* Each byte another one: refused, or a tree that is recorded as it is read. */
+static void test_record_flipped(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_tree_ struct tree *tree = sample_tree(f);
+        _cleanup_buffer_ struct buffer record = {};
+
+        commit_sample(f, tree, "image/sample", NULL, NULL);
+        tree_record(tree, &record);
+        for (size_t i = 0; i < record.size; i++)
+                for (unsigned bit = 1; bit < 256; bit <<= 1) {
+                        _cleanup_buffer_ struct buffer again = {};
+                        _cleanup_tree_ struct tree *read = NULL;
+
+                        record.data[i] = (char)(record.data[i] ^ (int)bit);
+                        if (repo_tree_of_record(f->repo, record.data, record.size, &read, NULL) >=
+                            0) {
+                                tree_record(read, &again);
+                                assert_true(again.size <= record.size);
+                        }
+                        record.data[i] = (char)(record.data[i] ^ (int)bit);
+                }
+}
+
 /* The tree that was committed is the tree that will be loaded, also in what shares an inode. */
 static void test_equal_files(void **state)
 {
@@ -389,6 +536,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_record_object_gone, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_record_flipped, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_record_corpus, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_equal_files, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ostree_agrees, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_same_commit, setup, teardown),

@@ -92,6 +92,45 @@ static void test_other_reader(void **state _unused_)
         assert_string_equal(list, "bin\nempty\ntmp\nusr\nusr/bin\nusr/bin/four\nusr/bin/one\n");
 }
 
+static void identity(const struct tree *tree, uint64_t mtime, struct sha256 *ret)
+{
+        struct error err = {};
+
+        assert_ok(cpio_identity(tree, NULL, mtime, NULL, ret, &err), &err);
+}
+
+/* Whatever makes another archive is another one; owners make none. */
+static void test_identity(void **state _unused_)
+{
+        struct sha256 before, after;
+        struct error err = {};
+        struct tree *tree = sample();
+
+        identity(tree, 1, &before);
+        tree_inode_set_owner(tree_lookup(tree, "/usr/bin/one")->inode, 1, 1);
+        identity(tree, 1, &after);
+        assert_true(sha256_equal(&before, &after));
+        identity(tree, 2, &after);
+        assert_false(sha256_equal(&before, &after));
+
+        tree_inode_set_mode(tree_lookup(tree, "/usr/bin/one")->inode, 0700);
+        identity(tree, 1, &after);
+        assert_false(sha256_equal(&before, &after));
+        before = after;
+        assert_ok(tree_put_file(tree, "/usr/bin/one", "2", 1, 0700, NULL, &err), &err);
+        identity(tree, 1, &after);
+        assert_false(sha256_equal(&before, &after));
+        before = after;
+        assert_ok(tree_put_symlink(tree, "/bin", "usr/bim", NULL, &err), &err);
+        identity(tree, 1, &after);
+        assert_false(sha256_equal(&before, &after));
+        before = after;
+        assert_ok(tree_move(tree_lookup(tree, "/empty"), tree->root, "empti", &err), &err);
+        identity(tree, 1, &after);
+        assert_false(sha256_equal(&before, &after));
+        tree_free(tree);
+}
+
 static void test_refused(void **state _unused_)
 {
         _cleanup_buffer_ struct buffer archive = {};
@@ -163,7 +202,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden),     cmocka_unit_test(test_other_reader),
                 cmocka_unit_test(test_refused),    cmocka_unit_test(test_compress),
-                cmocka_unit_test(test_decompress),
+                cmocka_unit_test(test_decompress), cmocka_unit_test(test_identity),
         };
 
         return test_run(tests);
