@@ -97,7 +97,7 @@ static int find_packages(struct run *run, struct error *err)
         r = ask_servers(run, err);
         if (r >= 0 && !packages_recall(run->w, run->m, packages))
                 r = compose_hear_servers(run, err);
-        return r;
+        return MIN(r, 0);
 }
 
 int compose_step_resolve(struct run *run, struct error *err)
