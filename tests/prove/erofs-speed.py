@@ -20,11 +20,11 @@ MKFS = ["mkfs.erofs", "--quiet", "-T0", "-U", "00000000-0000-0000-0000-000000000
 OURS = {
     "slipway none": [TREE_IMAGE, "{tree}", "{image}"],
     "slipway none + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}"],
-    "slipway lz4": [TREE_IMAGE, "{tree}", "{image}", "", "lz4:0:524288"],
-    "slipway lz4hc": [TREE_IMAGE, "{tree}", "{image}", "", "lz4hc:0:524288"],
-    "slipway zstd": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:0:524288"],
+    "slipway lz4": [TREE_IMAGE, "{tree}", "{image}", "", "lz4:0:1048576"],
+    "slipway lz4hc": [TREE_IMAGE, "{tree}", "{image}", "", "lz4hc:0:1048576"],
+    "slipway zstd": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:0:1048576"],
     "slipway zstd, 64K": [TREE_IMAGE, "{tree}", "{image}", "", "zstd:0:65536"],
-    "slipway zstd + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}", "zstd:0:524288"],
+    "slipway zstd + verity": [TREE_IMAGE, "{tree}", "{image}", "{hashes}", "zstd:0:1048576"],
 }
 PEERS = {
     "mkfs.erofs": [*MKFS, "{image}", "{tree}"],
