@@ -66,9 +66,9 @@ static int lz4hc_compress(struct codec *c, const void *data, size_t size, void *
 
 /* ---- zstd ---- */
 
-/* The default level with tables that stay in a processor's cache and shorter matches, as on pieces
- * of 1 MiB that is a tenth less work, and 0.5 % smaller. Whoever changes them gives codec_library()
- * another number. 0: the level's own. */
+/* The default level with tables that stay in a processor's cache, which is a tenth less work on
+ * pieces of 1 MiB, and shorter matches, which makes up for what that costs in size. Whoever changes
+ * them gives codec_library() another number. 0: the level's own. */
 static int if_default(int level, int value)
 {
         return level == ZSTD_LEVEL ? value : 0;
