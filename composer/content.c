@@ -111,16 +111,38 @@ int content_load(const struct tree_inode *inode, const struct content_store *sto
 int content_identity(const struct tree_inode *inode, const struct content_store *store,
                      struct sha256 *ret, struct error *err)
 {
-        _cleanup_free_ char *data = NULL;
-        size_t size;
+        _cleanup_content_ struct content content = CONTENT_NULL;
         int r;
 
         if (inode->kind == CONTENT_OBJECT) {
                 *ret = inode->object;
                 return 0;
         }
-        r = content_load(inode, store, SIZE_MAX - 1, &data, &size, err);
-        if (r >= 0)
-                sha256_of(data, size, ret);
-        return r;
+        r = content_open(inode, store, &content, err);
+        if (r < 0)
+                return r;
+        if (content.fd >= 0)
+                return sha256_fd(content.fd, 0, content.size, ret, err);
+        sha256_of(content.data, (size_t)content.size, ret);
+        return 0;
+}
+
+int content_identities(struct tree_node *top, bool (*wants)(const struct tree_node *node),
+                       const struct content_store *store, struct hasher *hasher, struct error *err)
+{
+        for (struct tree_node *node = top; node; node = tree_next(top, node)) {
+                char path[TREE_PATH_MAX];
+                struct sha256 digest;
+                int r;
+
+                if (!wants(node))
+                        continue;
+                tree_path(node, path);
+                r = content_identity(node->inode, store, &digest, err);
+                if (r < 0)
+                        return error_prefix(err, r, "%s", path);
+                hasher_update(hasher, path, strlen(path) + 1);
+                hasher_update(hasher, &digest, sizeof(digest));
+        }
+        return 0;
 }

@@ -10,7 +10,7 @@
 #include "process.h"
 #include "strv.h"
 
-enum { MODULES_MAX = 4096, INPUT_MAX = 64 * 1024 * 1024 };
+enum { MODULES_MAX = 4096 };
 
 struct closure {
         const char *directory;
@@ -165,26 +165,6 @@ bool kmodules_input(const struct tree_node *node)
                (strstr(node->name, ".ko") || startswith(node->name, "modules."));
 }
 
-static int hash_inputs(struct hasher *h, const struct tree_node *modules,
-                       const struct content_store *store, struct error *err)
-{
-        TREE_FOREACH (node, (struct tree_node *)modules) {
-                char path[TREE_PATH_MAX];
-                struct sha256 digest;
-                int r;
-
-                if (!kmodules_input(node))
-                        continue;
-                r = content_identity(node->inode, store, &digest, err);
-                if (r < 0)
-                        return error_prefix(err, r, "%s", tree_path(node, path));
-                tree_path(node, path);
-                hasher_update(h, path, strlen(path) + 1);
-                hasher_update(h, &digest, sizeof(digest));
-        }
-        return 0;
-}
-
 int kmodules_key(const struct tree_node *modules, const struct content_store *store,
                  char *const *words, char *ret, struct error *err)
 {
@@ -201,7 +181,7 @@ int kmodules_key(const struct tree_node *modules, const struct content_store *st
         hasher_update(&h, version, strlen(version) + 1);
         for (; words && *words; words++)
                 hasher_update(&h, *words, strlen(*words) + 1);
-        r = hash_inputs(&h, modules, store, err);
+        r = content_identities((struct tree_node *)modules, kmodules_input, store, &h, err);
         if (r == 0)
                 r = hasher_final(&h, &key, err);
         if (r == 0)

@@ -12,13 +12,9 @@ enum { ENCODER_TRIES = 16, FILE_MAX = 256 * 1024 * 1024 };
 
 /* ---- sets ---- */
 
-/* Whether the node is one of the set, and its path there. */
-static bool is_member(const struct tree_node *node, char path[TREE_PATH_MAX], const char **ret)
+static bool is_member(const struct tree_node *node)
 {
-        if (!S_ISREG(node->inode->mode) || !module_is(node->name))
-                return false;
-        *ret = tree_path(node, path) + strlen(MODULE_DIRECTORY "/");
-        return true;
+        return S_ISREG(node->inode->mode) && module_is(node->name);
 }
 
 static int add_file(struct module_set *s, const struct tree_node *node, const char *path,
@@ -40,13 +36,14 @@ int module_set_of_tree(const struct tree *tree, const struct content_store *stor
 {
         struct tree_node *top = tree_lookup(tree, MODULE_DIRECTORY);
         _cleanup_module_set_ struct module_set set = {};
-        char buffer[TREE_PATH_MAX];
-        const char *path;
+        char path[TREE_PATH_MAX];
         int r = 0;
 
         for (struct tree_node *node = top; r >= 0 && node; node = tree_next(top, node))
-                if (is_member(node, buffer, &path))
-                        r = add_file(&set, node, path, store, err);
+                if (is_member(node))
+                        r = add_file(&set, node,
+                                     tree_path(node, path) + strlen(MODULE_DIRECTORY "/"), store,
+                                     err);
         if (r >= 0)
                 r = module_set_close(&set, err);
         if (r < 0)
@@ -58,20 +55,13 @@ int module_set_of_tree(const struct tree *tree, const struct content_store *stor
 int module_set_key(const struct tree *tree, const struct content_store *store,
                    char ret[SHA256_HEX_SIZE], struct error *err)
 {
-        struct tree_node *top = tree_lookup(tree, MODULE_DIRECTORY);
         _cleanup_hasher_ struct hasher h = {};
-        char buffer[TREE_PATH_MAX];
         struct sha256 digest;
-        const char *path;
         int r = hasher_init(&h, err);
 
-        for (struct tree_node *node = top; r >= 0 && node; node = tree_next(top, node)) {
-                if (!is_member(node, buffer, &path))
-                        continue;
-                r = content_identity(node->inode, store, &digest, err);
-                hasher_update(&h, path, strlen(path) + 1);
-                hasher_update(&h, digest.bytes, SHA256_SIZE);
-        }
+        if (r >= 0)
+                r = content_identities(tree_lookup(tree, MODULE_DIRECTORY), is_member, store, &h,
+                                       err);
         if (r >= 0)
                 r = hasher_final(&h, &digest, err);
         if (r >= 0)

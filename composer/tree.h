@@ -152,6 +152,10 @@ int content_read(const struct content *content, void *data, size_t size, uint64_
  * sha256. */
 int content_identity(const struct tree_inode *inode, const struct content_store *store,
                      struct sha256 *ret, struct error *err) _must_check_;
+/* Hashes path and identity of each regular file at and below top (NULL: none) that is wanted. */
+int content_identities(struct tree_node *top, bool (*wants)(const struct tree_node *node),
+                       const struct content_store *store, struct hasher *hasher,
+                       struct error *err) _must_check_;
 void content_close(struct content *content);
 #define CONTENT_NULL                                                                               \
         {                                                                                          \

@@ -4,21 +4,27 @@
  * read again. The repository is empty, so contents that are objects are missing. */
 
 #include <assert.h>
+#include <fcntl.h>
 
 #include "commit.h"
+#include "io.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct repo *repo(void)
 {
         static struct repo *opened;
-        char directory[] = "/tmp/fuzz-tree-XXXXXX";
+        char directory[] = P_tmpdir "/fuzz-tree-XXXXXX";
         struct error err = {};
+        int r;
 
-        if (!opened) {
-                assert(mkdtemp(directory));
-                assert(repo_open(directory, true, &opened, &err) >= 0);
-        }
+        if (opened)
+                return opened;
+        assert(mkdtemp(directory));
+        r = repo_open(directory, true, &opened, &err);
+        assert(r >= 0);
+        r = path_remove_tree(AT_FDCWD, directory, &err); /* it is looked into by its descriptor */
+        assert(r >= 0);
         return opened;
 }
 

@@ -253,7 +253,7 @@ def altered_later(tiny):
 
 
 def built(tiny):
-    """The version of hello that the image has, by its report and by its file."""
+    """The version of hello that the report says the image has; it is imported."""
     version, = [p["version"] for p in tiny.report()["packages"] if p["name"] == "hello"]
     need(f"pkg/deb/hello/{version}/amd64" in tiny.refs(), "not imported")
     return version
