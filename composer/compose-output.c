@@ -67,7 +67,7 @@ static int finish_artifact(struct run *run, size_t index, struct error *err)
         r = describe_artifact(run, index, err);
         if (r < 0)
                 return r;
-        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
+        io_sync_ahead(d->fd, 0, 0);
         r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
         return r < 0 ? r : sync_artifact(d, err);
 }
