@@ -7,6 +7,7 @@
 
 #include <ostree.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #undef MIN /* ours evaluate their arguments once */
 #undef MAX
@@ -22,6 +23,9 @@ struct repo {
         int unsynced_fd; /* while there is a transaction, see commit-unsynced.c */
         bool in_transaction;
         struct background *behind;
+        struct background *ahead;      /* syncs while objects are written */
+        atomic_uint_fast64_t unsynced; /* bytes of them */
+        atomic_bool syncing;
         pthread_mutex_t refs_lock;
 };
 
@@ -55,6 +59,11 @@ int object_load(struct repo *repo, OstreeObjectType type, const struct sha256 *o
 /* Around the writing of objects: notes in the repository that some are not on disk yet, and when
  * the note of an earlier boot is found, first removes the objects that did not get there. */
 int unsynced_begin(struct repo *repo, struct error *err) _must_check_;
+/* So many bytes more have been written; now and then the file system is synced beside that, which
+ * leaves less to wait for at the end. Several threads may. */
+void unsynced_add(struct repo *repo, uint64_t size);
+/* Waits for the sync that is under way; -EIO and so on when one has failed. */
+int unsynced_wait(struct repo *repo, struct error *err) _must_check_;
 /* All is on disk (`synced`), or this writer gives up. */
 void unsynced_end(struct repo *repo, bool synced);
 

@@ -138,6 +138,7 @@ int object_write(struct repo *repo, const struct tree_inode *inode, const void *
                                                &length, NULL, &error) ||
             !ostree_repo_write_content_trusted(repo->ostree, name, stream, length, NULL, &error))
                 return gerror_set(err, error);
+        unsynced_add(repo, size);
         return 0;
 }
 

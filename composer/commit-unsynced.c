@@ -15,7 +15,7 @@
 #include "io.h"
 #include "strv.h"
 
-enum { BOOT_ID_MAX = 128 };
+enum { BOOT_ID_MAX = 128, SYNC_EVERY = 64 * 1024 * 1024 };
 
 static const char unsynced_name[] = "slipway-unsynced";
 
@@ -118,6 +118,33 @@ int unsynced_begin(struct repo *repo, struct error *err)
                 return r;
         repo->unsynced_fd = TAKE_FD(fd);
         return 0;
+}
+
+/* ---- syncing ahead ---- */
+
+static int sync_job(void *job, struct error *err)
+{
+        struct repo *repo = job;
+        int r = syncfs(repo->fd) < 0 ? error_errno(err, "repository: sync") : 0;
+
+        atomic_store(&repo->syncing, false);
+        return r;
+}
+
+void unsynced_add(struct repo *repo, uint64_t size)
+{
+        uint64_t before = atomic_fetch_add(&repo->unsynced, size);
+
+        if (before / SYNC_EVERY == (before + size) / SYNC_EVERY ||
+            atomic_exchange(&repo->syncing, true))
+                return;
+        if (repo->ahead || background_new(&repo->ahead, NULL) == 0)
+                (void)!background_start(repo->ahead, sync_job, repo, NULL);
+}
+
+int unsynced_wait(struct repo *repo, struct error *err)
+{
+        return repo->ahead ? background_wait(repo->ahead, err) : 0;
 }
 
 void unsynced_end(struct repo *repo, bool synced)

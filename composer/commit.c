@@ -6,11 +6,11 @@
  * nothing is converted twice.
  *
  * Durability. libostree's own syncing (each directory and each ref) is off, and objects get their
- * final places at once. repo_end() syncs the file system once before the refs are written, and once
- * after. So a ref that survives a power cut never names an object that did not; what can happen
- * between the two syncs is an empty ref, which repo_resolve() refuses and importing replaces. What
- * a power cut leaves of objects before that is found by commit-unsynced.c; after a mere kill they
- * are whole. */
+ * final places at once. The file system is synced now and then while they are written, so that the
+ * disk is not idle; repo_end() syncs it once before the refs are written, and once after. So a ref
+ * that survives a power cut never names an object that did not; what can happen between the two
+ * syncs is an empty ref, which repo_resolve() refuses and importing replaces. What a power cut
+ * leaves of objects before that is found by commit-unsynced.c; after a mere kill they are whole. */
 
 #include <assert.h>
 #include <fcntl.h>
@@ -89,6 +89,7 @@ void repo_free(struct repo *repo)
         if (!repo)
                 return;
         background_free(repo->behind); /* waits for what is under way */
+        background_free(repo->ahead);
         repo_abort(repo);
         g_clear_object(&repo->ostree);
         close_p(&repo->fd);
@@ -137,7 +138,10 @@ int repo_begin(struct repo *repo, struct error *err)
 int repo_end(struct repo *repo, struct error *err)
 {
         g_autoptr(GError) error = NULL;
+        int r = unsynced_wait(repo, err);
 
+        if (r < 0)
+                return r;
         if (syncfs(repo->fd) < 0)
                 return error_errno(err, "repository: sync");
         if (!ostree_repo_commit_transaction(repo->ostree, NULL, NULL, &error))
