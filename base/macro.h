@@ -69,10 +69,12 @@ static inline void free_p(void *p)
         free(*(void **)p);
 }
 
+/* Closes it once, however often it is called. */
 static inline void close_p(int *fd)
 {
         if (*fd >= 0)
                 close(*fd);
+        *fd = -1;
 }
 
 static inline void fclose_p(FILE **f)

@@ -33,6 +33,22 @@ void block_digests_set(struct block_digests *b, uint64_t first, const void *data
         blocks_hash(data, count, &b->items[first]);
 }
 
+int block_digests_of(struct block_digests *b, const void *data, uint64_t size, struct error *err)
+{
+        uint64_t whole = size / BLOCK_SIZE, blocks = DIV_ROUND_UP(size, BLOCK_SIZE);
+        uint8_t last[BLOCK_SIZE] = {};
+        int r = block_digests_init(b, blocks, err);
+
+        if (r < 0)
+                return r;
+        block_digests_set(b, 0, data, whole);
+        if (whole < blocks) {
+                memcpy(last, (const uint8_t *)data + whole * BLOCK_SIZE, size % BLOCK_SIZE);
+                block_digests_set(b, whole, last, 1);
+        }
+        return 0;
+}
+
 static int read_blocks(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
                        struct error *err)
 {

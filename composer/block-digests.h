@@ -18,6 +18,9 @@ int block_digests_init(struct block_digests *b, uint64_t count, struct error *er
 /* Of the blocks of a range of a file; a last, partial one counts as if zeros followed. */
 int block_digests_read(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
                        struct error *err) _must_check_;
+/* The same of what is in memory. */
+int block_digests_of(struct block_digests *b, const void *data, uint64_t size,
+                     struct error *err) _must_check_;
 void block_digests_done(struct block_digests *b);
 #define _cleanup_block_digests_ _cleanup_(block_digests_done)
 /* Notes `count` blocks from block `first`. Several threads may, each for blocks of its own. */

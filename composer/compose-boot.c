@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See compose-internal.h. */
+/* See compose-internal.h. The disk is begun while the UKI is made, which only needs to be put there
+ * then. */
+
+#include <sys/mman.h>
 
 #include "authenticode.h"
 #include "compose-internal.h"
 #include "kernel-image.h"
+#include "parallel.h"
 #include "strv.h"
+#include "verity.h"
 
 static char *draft_path(const struct run *run, const struct draft *d)
 {
@@ -29,58 +34,48 @@ static int sign_image(const struct run *run, const char *name, char **image, siz
         return error_prefix(err, r, "%s", name);
 }
 
-static int write_boot_loader(struct run *run, struct error *err)
+static int load_boot_loader(struct run *run, struct error *err)
 {
         struct content_store store = repo_contents(run->w->repo);
-        _cleanup_free_ char *boot = NULL;
-        size_t size;
-        int r;
+        int r = kernel_image_boot_loader(run->m, run->c->merge.tree, &store, &run->boot_loader,
+                                         &run->boot_loader_size, err);
 
-        r = kernel_image_boot_loader(run->m, run->c->merge.tree, &store, &boot, &size, err);
         if (r >= 0)
-                r = sign_image(run, "boot-loader", &boot, &size, err);
+                r = sign_image(run, "boot-loader", &run->boot_loader, &run->boot_loader_size, err);
         if (r >= 0 && run->m->trust.shim)
                 r = shim_load(run->m->architecture, run->c->merge.tree, &store, &run->shim, err);
-        if (r >= 0)
-                r = compose_draft_working(run, ".boot", &run->boot, err);
-        return r < 0 ? r : io_write(run->boot.fd, boot, size, err);
+        return r;
 }
 
-/* The UKI around the initrd that the draft holds. */
-static int build_uki(struct run *run, char **ret, struct error *err)
+/* The UKI around the initrd. */
+static int build_uki(struct run *run, struct error *err)
 {
         struct content_store store = repo_contents(run->w->repo);
-        _cleanup_free_ char *initrd = malloc(run->c->initrd_size + 1);
-        size_t size;
+        size_t size = run->c->initrd_size;
+        void *initrd = mmap(NULL, size, PROT_READ, MAP_PRIVATE, run->initrd_fd, 0);
         int r;
 
-        if (!initrd)
-                return error_oom(err);
-        r = io_pread(run->initrd.fd, initrd, run->c->initrd_size, 0, &size, err);
-        if (r < 0)
-                return r;
-        return kernel_image_build(run->m, &run->signers, run->c->merge.tree, &store,
-                                  &run->c->root_hash, initrd, size, ret, &run->c->uki_size,
-                                  &run->c->pcr, err);
+        if (initrd == MAP_FAILED)
+                return error_errno(err, "initrd");
+        r = kernel_image_build(run->m, &run->signers, run->c->merge.tree, &store,
+                               &run->c->root_hash, initrd, size, &run->uki_image, &run->c->uki_size,
+                               err);
+        munmap(initrd, size);
+        close_p(&run->initrd_fd);
+        return r < 0 ? r : sign_image(run, "uki", &run->uki_image, &run->c->uki_size, err);
 }
 
-int compose_step_uki(struct run *run, struct error *err)
+static int write_uki(struct run *run, struct error *err)
 {
-        _cleanup_free_ char *image = NULL;
         struct draft *draft = NULL;
-        int r;
+        int r = build_uki(run, err);
 
-        r = build_uki(run, &image, err);
-        if (r >= 0)
-                r = sign_image(run, "uki", &image, &run->c->uki_size, err);
         if (r >= 0)
                 r = compose_draft_output(run, ".efi", &draft, err);
         if (r >= 0)
-                r = io_write(draft->fd, image, run->c->uki_size, err);
-        if (r < 0)
-                return r;
+                r = io_write(draft->fd, run->uki_image, run->c->uki_size, err);
         run->uki = draft;
-        return write_boot_loader(run, err);
+        return r;
 }
 
 /* ---- signatures from elsewhere ---- */
@@ -132,35 +127,101 @@ static uint64_t other_esp_files(const struct run *run)
         return size;
 }
 
-int compose_step_disk(struct run *run, struct error *err)
+/* Of an image whose UKI has that size, 0: not known yet, which moves nothing. */
+static int plan_layout(struct run *run, uint64_t uki_size, struct error *err)
 {
-        _cleanup_free_ char *boot = draft_path(run, &run->boot), *uki = draft_path(run, run->uki);
-        _cleanup_free_ char *disk = draft_path(run, run->disk);
-        struct layout_contents contents = {
+        const struct layout_contents contents = {
                 .usr_size = run->c->usr_size,
                 .tree_size = run->c->tree_size,
-                .uki_size = run->c->uki_size,
+                .uki_size = uki_size,
+                .boot_size = run->boot_loader_size,
                 .other_size = other_esp_files(run),
                 .root_hash = run->c->root_hash,
         };
-        const struct disk_contents files = {
-                .uki_path = uki,
-                .boot_path = boot,
-                .epoch = run->c->epoch,
+
+        layout_minimum(&contents, &run->minimum);
+        return layout_plan(run->m, &contents, &run->c->layout, err);
+}
+
+/* Everything around the slots but the UKI. */
+static int write_disk(struct run *run, struct error *err)
+{
+        _cleanup_free_ char *disk = draft_path(run, run->disk);
+        const struct esp_contents contents = {
+                .boot_loader = run->boot_loader,
+                .boot_loader_size = run->boot_loader_size,
                 .shim = run->shim.loader ? &run->shim : NULL,
                 .enrolment = run->signers.enrolment[0].name ? run->signers.enrolment : NULL,
+                .architecture = run->m->architecture,
+                .epoch = run->c->epoch,
         };
-        struct stat st;
-        int r;
+        int r = disk ? plan_layout(run, 0, err) : error_oom(err);
 
-        if (!boot || !uki || !disk)
+        return r < 0 ? r : disk_build(&run->c->layout, &contents, disk, run->disk->fd, err);
+}
+
+static int uki_or_disk(void *context, size_t index, struct error *err)
+{
+        return index == 0 ? write_uki(context, err) : write_disk(context, err);
+}
+
+int compose_step_uki(struct run *run, struct error *err)
+{
+        int r = load_boot_loader(run, err);
+
+        return r < 0 ? r : parallel_for(2, run->w->threads ?: 2, uki_or_disk, run, err);
+}
+
+static int put_uki(struct run *run, struct error *err)
+{
+        _cleanup_free_ char *disk = draft_path(run, run->disk), *uki = draft_path(run, run->uki);
+
+        if (!disk || !uki)
                 return error_oom(err);
-        if (fstat(run->boot.fd, &st) < 0)
-                return error_errno(err, "boot loader");
-        contents.boot_size = (uint64_t)st.st_size;
-        r = layout_plan(run->m, &contents, &run->c->layout, err);
-        if (r < 0)
-                return r;
-        layout_minimum(&contents, &run->minimum);
-        return disk_build(&run->c->layout, run->m, &files, disk, run->disk->fd, err);
+        return esp_put_uki(layout_find(&run->c->layout, PARTITION_ESP, 0), uki, run->m->version,
+                           run->c->epoch, disk, err);
+}
+
+static int predict_pcr(struct run *run, struct error *err)
+{
+        return pcr_predict(run->uki_image, run->c->uki_size, &run->c->pcr, err);
+}
+
+static int hash_uki(struct run *run, struct error *err _unused_)
+{
+        sha256_of(run->uki_image, run->c->uki_size, &run->uki_digest);
+        return 0;
+}
+
+/* The UKI is fetched block by block, so it has a hash tree as the image has one. */
+static int hash_uki_blocks(struct run *run, struct error *err)
+{
+        _cleanup_block_digests_ struct block_digests leaves = {};
+        int r = block_digests_of(&leaves, run->uki_image, run->c->uki_size, err);
+
+        return r < 0 ? r : verity_write(&leaves, &(struct uuid){}, -1, 0, &run->uki_root_hash, err);
+}
+
+/* The tools that fill the ESP leave a CPU to what must be known of the UKI. */
+static int (*const disk_tasks[])(struct run *run, struct error *err) = {
+        put_uki,
+        predict_pcr,
+        hash_uki,
+        hash_uki_blocks,
+};
+
+static int disk_task(void *context, size_t index, struct error *err)
+{
+        return disk_tasks[index](context, err);
+}
+
+int compose_step_disk(struct run *run, struct error *err)
+{
+        unsigned tasks = ARRAY_SIZE(disk_tasks);
+        int r = plan_layout(run, run->c->uki_size, err);
+
+        if (r >= 0)
+                r = parallel_for(tasks, run->w->threads ?: tasks, disk_task, run, err);
+        free(TAKE_PTR(run->uki_image));
+        return r;
 }

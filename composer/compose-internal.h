@@ -28,7 +28,11 @@ struct run {
         const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
         size_t n_drafts;
         const struct draft *disk, *uki; /* among the drafts */
-        struct draft initrd, boot;      /* working files, never published */
+        int initrd_fd;                  /* memory; -1: there is none yet, or no more */
+        char *boot_loader;              /* its bytes */
+        size_t boot_loader_size;
+        char *uki_image; /* the UKI's bytes, until their digests are known: */
+        struct sha256 uki_digest, uki_root_hash;
         struct shim shim;               /* NULLs: none */
         struct image_settings settings; /* complete */
         struct extent_cache *cache;     /* NULL: nothing is compressed */
@@ -49,14 +53,9 @@ struct run {
         char *signature; /* the text in USR-VERITY-SIG; NULL: unsigned */
 };
 
-/* A working file of this image in the output directory. */
-int compose_draft_working(struct run *run, const char *suffix, struct draft *ret,
-                          struct error *err) _must_check_;
 /* An artifact to be published at the end; *ret is valid until then. */
 int compose_draft_output(struct run *run, const char *suffix, struct draft **ret,
                          struct error *err) _must_check_;
-/* Gives back the space of what is inside the disk by now. */
-void compose_drop_working_files(struct run *run);
 
 /* compose-packages.c: the set of packages, downloaded, and imported. */
 int compose_step_resolve(struct run *run, struct error *err) _must_check_;

@@ -68,7 +68,10 @@ static int finish_artifact(struct run *run, size_t index, struct error *err)
         if (r < 0)
                 return r;
         io_sync_ahead(d->fd, 0, 0);
-        r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
+        if (d == run->uki)
+                run->c->artifacts.items[index].sha256 = run->uki_digest;
+        else
+                r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
         return r < 0 ? r : sync_artifact(d, err);
 }
 
@@ -125,7 +128,7 @@ static int seal_commit(struct run *run, struct error *err)
                 .settings = &run->settings,
                 .base = &run->base,
                 .places = &run->layout,
-                .uki_fd = run->uki->fd,
+                .uki_root_hash = &run->uki_root_hash,
                 .minimum = &run->minimum,
                 .signature = run->signature,
         };
@@ -138,10 +141,8 @@ static int output_task(void *context, size_t index, struct error *err)
 {
         struct run *run = context;
 
-        if (index == run->n_drafts) {
-                compose_drop_working_files(run);
+        if (index == run->n_drafts)
                 return seal_commit(run, err);
-        }
         return run->formats[index] ? convert_artifact(run, index, err)
                                    : finish_artifact(run, index, err);
 }

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "commit.h"
@@ -53,34 +54,20 @@ static double now(void)
         return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-int compose_draft_working(struct run *run, const char *suffix, struct draft *ret, struct error *err)
+int compose_draft_output(struct run *run, const char *suffix, struct draft **ret, struct error *err)
 {
         _cleanup_free_ char *name = artifact_name(run->m, suffix);
+        int r;
 
         if (!name)
                 return error_oom(err);
-        return draft_open(ret, run->w->output_fd, name, 0644, err);
-}
-
-int compose_draft_output(struct run *run, const char *suffix, struct draft **ret, struct error *err)
-{
-        int r;
-
         if (run->n_drafts == DRAFTS_MAX)
                 return error_set(err, -E2BIG, "more than %d artifacts", DRAFTS_MAX);
-        r = compose_draft_working(run, suffix, &run->drafts[run->n_drafts], err);
+        r = draft_open(&run->drafts[run->n_drafts], run->w->output_fd, name, 0644, err);
         if (r < 0)
                 return r;
         *ret = &run->drafts[run->n_drafts++];
         return 0;
-}
-
-void compose_drop_working_files(struct run *run)
-{
-        struct draft *const drafts[] = { &run->initrd, &run->boot };
-
-        for (size_t i = 0; i < ARRAY_SIZE(drafts); i++)
-                draft_done(drafts[i]);
 }
 
 /* ---- tree ---- */
@@ -264,13 +251,13 @@ static int step_initrd(struct run *run, struct error *err)
         struct stat st;
         int r;
 
-        r = compose_draft_working(run, ".initrd", &run->initrd, err);
+        run->initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
+        if (run->initrd_fd < 0)
+                return error_errno(err, "initrd");
+        r = initrd_build(run->w, run->m, run->c->merge.tree, run->initrd_fd, err);
         if (r < 0)
                 return r;
-        r = initrd_build(run->w, run->m, run->c->merge.tree, run->initrd.fd, err);
-        if (r < 0)
-                return r;
-        if (fstat(run->initrd.fd, &st) < 0)
+        if (fstat(run->initrd_fd, &st) < 0)
                 return error_errno(err, "initrd");
         run->c->initrd_size = (uint64_t)st.st_size;
         return 0;
@@ -368,7 +355,8 @@ static void run_done(struct run *run)
         compose_ignore_servers(run);
         for (size_t i = 0; i < run->n_drafts; i++)
                 draft_done(&run->drafts[i]);
-        compose_drop_working_files(run);
+        close_p(&run->initrd_fd);
+        free(run->boot_loader);
         block_digests_done(&run->usr_digests);
         erofs_image_free(run->image);
         extent_cache_free(run->cache);
@@ -379,6 +367,7 @@ static void run_done(struct run *run)
         signers_done(&run->signers);
         sign_requests_done(&run->requests);
         free(run->signature);
+        free(run->uki_image);
         shim_done(&run->shim);
 }
 
@@ -420,8 +409,7 @@ int compose(const struct workdir *w, const struct manifest *m,
                 .m = m,
                 .options = options,
                 .c = &c,
-                .initrd = DRAFT_NULL,
-                .boot = DRAFT_NULL,
+                .initrd_fd = -1,
         };
         int r, settled;
 

@@ -142,25 +142,15 @@ int disk_write_table(const struct layout *l, const char *path, int fd, struct er
         return r;
 }
 
-int disk_build(const struct layout *layout, const struct manifest *m,
-               const struct disk_contents *contents, const char *path, int fd, struct error *err)
+int disk_build(const struct layout *layout, const struct esp_contents *contents, const char *path,
+               int fd, struct error *err)
 {
-        const struct partition *esp = layout_find(layout, PARTITION_ESP, 0);
-        const struct esp_contents boot = {
-                .uki_path = contents->uki_path,
-                .boot_path = contents->boot_path,
-                .shim = contents->shim,
-                .enrolment = contents->enrolment,
-                .version = m->version,
-                .architecture = m->architecture,
-                .epoch = contents->epoch,
-        };
         int r;
 
         if (ftruncate(fd, (off_t)layout->disk_size) < 0)
                 return error_errno(err, "Disk image");
         r = disk_write_table(layout, path, fd, err);
-        return r < 0 ? r : esp_write(esp, &boot, path, err);
+        return r < 0 ? r : esp_write(layout_find(layout, PARTITION_ESP, 0), contents, path, err);
 }
 
 /* ---- reading ---- */

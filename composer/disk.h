@@ -7,19 +7,11 @@
 #include "esp.h"
 #include "workdir.h"
 
-/* Finished files that the ESP is made from, as paths. */
-struct disk_contents {
-        const char *uki_path, *boot_path; /* boot: systemd-boot's binary */
-        uint64_t epoch;                   /* for FAT times, seconds */
-        const struct shim *shim;          /* see esp.h */
-        const struct enrolment_file *enrolment;
-};
-
-/* Writes to fd, a file open for reading and writing that has nothing yet but what was written into
- * the layout's slots; path names it for the tools. */
-int disk_build(const struct layout *layout, const struct manifest *m,
-               const struct disk_contents *contents, const char *path, int fd,
-               struct error *err) _must_check_;
+/* Writes the table, and the ESP with all but the UKI, to fd, a file open for reading and writing
+ * that has nothing yet but what was written into the layout's slots; path names it for the tools.
+ */
+int disk_build(const struct layout *layout, const struct esp_contents *contents, const char *path,
+               int fd, struct error *err) _must_check_;
 
 /* The partition table alone, both copies of it, around what is in the partitions already; the file
  * has its size. */

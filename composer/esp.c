@@ -122,6 +122,12 @@ static int put_bytes(const struct tools *t, const void *data, size_t size, const
         return r < 0 ? r : put_file(t, "-", fd, name, err);
 }
 
+static int put_boot_loader(const struct tools *t, const struct esp_contents *c, const char *name,
+                           struct error *err)
+{
+        return put_bytes(t, c->boot_loader, c->boot_loader_size, name, err);
+}
+
 /* Shim, and the boot loader where shim looks for it. */
 static int put_shim(const struct tools *t, const struct esp_contents *c, size_t loader,
                     struct error *err)
@@ -131,7 +137,7 @@ static int put_shim(const struct tools *t, const struct esp_contents *c, size_t 
 
         if (r >= 0)
                 r = put_bytes(t, s->manager, s->manager_size, loaders[loader].manager, err);
-        return r < 0 ? r : put_file(t, c->boot_path, 0, loaders[loader].second, err);
+        return r < 0 ? r : put_boot_loader(t, c, loaders[loader].second, err);
 }
 
 static int put_loader(const struct tools *t, const struct esp_contents *c, struct error *err)
@@ -142,24 +148,24 @@ static int put_loader(const struct tools *t, const struct esp_contents *c, struc
                 if (!streq(loaders[i].architecture, c->architecture))
                         continue;
                 r = c->shim ? put_shim(t, c, i, err)
-                            : put_file(t, c->boot_path, 0, loaders[i].removable, err);
-                return r < 0 ? r : put_file(t, c->boot_path, 0, loaders[i].installed, err);
+                            : put_boot_loader(t, c, loaders[i].removable, err);
+                return r < 0 ? r : put_boot_loader(t, c, loaders[i].installed, err);
         }
         return error_set(err, -EINVAL, "No boot loader for architecture \"%s\"", c->architecture);
 }
 
-static int put_kernel(const struct tools *t, const struct esp_contents *c, struct error *err)
+static int put_uki(const struct tools *t, const char *uki_path, const char *version,
+                   struct error *err)
 {
         struct boot_entry entry = { .counted = true, .tries_left = BOOT_TRIES };
         char file[BOOT_ENTRY_NAME_MAX], name[BOOT_ENTRY_NAME_MAX + 16];
         struct boot_entry again;
 
-        snprintf(entry.version, sizeof(entry.version), "%s", c->version);
+        snprintf(entry.version, sizeof(entry.version), "%s", version);
         if (boot_entry_parse(boot_entry_format(&entry, file), &again) < 0)
-                return error_set(err, -EINVAL, "Version \"%s\" cannot name a boot entry",
-                                 c->version);
+                return error_set(err, -EINVAL, "Version \"%s\" cannot name a boot entry", version);
         snprintf(name, sizeof(name), "::EFI/Linux/%s", file);
-        return put_file(t, c->uki_path, 0, name, err);
+        return put_file(t, uki_path, 0, name, err);
 }
 
 static int put_configuration(const struct tools *t, bool enrol, struct error *err)
@@ -190,27 +196,44 @@ static int put_enrolment(const struct tools *t, const struct enrolment_file file
         return r;
 }
 
+static int tools_init(const struct partition *esp, uint64_t epoch, const char *path,
+                      struct tools *ret, struct error *err)
+{
+        ret->path = path;
+        if (snprintf(ret->image, sizeof(ret->image), "%s@@%" PRIu64, path, esp->start) >=
+            (int)sizeof(ret->image))
+                return error_set(err, -ENAMETOOLONG, "%s", path);
+        snprintf(ret->epoch, sizeof(ret->epoch), "SOURCE_DATE_EPOCH=%" PRIu64,
+                 MAX(epoch, (uint64_t)FAT_EPOCH));
+        return 0;
+}
+
 int esp_write(const struct partition *esp, const struct esp_contents *contents, const char *path,
               struct error *err)
 {
-        struct tools t = { .path = path };
-        int r;
+        struct tools t;
+        int r = tools_init(esp, contents->epoch, path, &t, err);
 
-        if (snprintf(t.image, sizeof(t.image), "%s@@%" PRIu64, path, esp->start) >=
-            (int)sizeof(t.image))
-                return error_set(err, -ENAMETOOLONG, "%s", path);
-        snprintf(t.epoch, sizeof(t.epoch), "SOURCE_DATE_EPOCH=%" PRIu64,
-                 MAX(contents->epoch, (uint64_t)FAT_EPOCH));
-        r = make_file_system(&t, esp, path, err);
+        if (r >= 0)
+                r = make_file_system(&t, esp, path, err);
         if (r >= 0)
                 r = make_directories(&t, err);
         if (r >= 0)
                 r = put_loader(&t, contents, err);
         if (r >= 0)
-                r = put_kernel(&t, contents, err);
-        if (r >= 0)
                 r = put_configuration(&t, contents->enrolment != NULL, err);
         if (r >= 0 && contents->enrolment)
                 r = put_enrolment(&t, contents->enrolment, err);
+        return error_prefix(err, r, "EFI system partition");
+}
+
+int esp_put_uki(const struct partition *esp, const char *uki_path, const char *version,
+                uint64_t epoch, const char *path, struct error *err)
+{
+        struct tools t;
+        int r = tools_init(esp, epoch, path, &t, err);
+
+        if (r >= 0)
+                r = put_uki(&t, uki_path, version, err);
         return error_prefix(err, r, "EFI system partition");
 }

@@ -93,16 +93,16 @@ static int check_root(const struct manifest *m, const struct tree *tree, struct 
                          encrypted_root);
 }
 
-/* Predicts what is measured of the UKI, and signs it when there is a key; *image is replaced. */
+/* Signs what will be measured of the UKI; *image is replaced. */
 static int add_pcr_signature(const struct signer *signer, char **image, size_t *size,
-                             struct pcr_prediction *ret, struct error *err)
+                             struct error *err)
 {
+        struct pcr_prediction prediction;
         char *plain = *image;
-        int r = pcr_predict(plain, *size, ret, err);
+        int r = pcr_predict(plain, *size, &prediction, err);
 
-        if (r < 0 || !signer->key)
-                return r;
-        r = pcr_policy_sign(plain, *size, ret, signer, image, size, err);
+        if (r >= 0)
+                r = pcr_policy_sign(plain, *size, &prediction, signer, image, size, err);
         if (r >= 0)
                 free(plain);
         return r;
@@ -111,8 +111,7 @@ static int add_pcr_signature(const struct signer *signer, char **image, size_t *
 int kernel_image_build(const struct manifest *m, const struct signers *signers,
                        const struct tree *tree, const struct content_store *store,
                        const struct sha256 *root_hash, const void *initrd, size_t initrd_size,
-                       char **ret, size_t *ret_size, struct pcr_prediction *ret_pcr,
-                       struct error *err)
+                       char **ret, size_t *ret_size, struct error *err)
 {
         _cleanup_free_ char *stub = NULL, *kernel = NULL, *os_release = NULL;
         _cleanup_free_ char *version = NULL, *cmdline = NULL, *pcr_key = NULL, *image = NULL;
@@ -143,8 +142,8 @@ int kernel_image_build(const struct manifest *m, const struct signers *signers,
         in.uname = version;
         in.pcr_key = pcr_key;
         r = uki_build(&in, &image, ret_size, err);
-        if (r >= 0)
-                r = add_pcr_signature(&signers->of[SIGNER_PCR], &image, ret_size, ret_pcr, err);
+        if (r >= 0 && signers->of[SIGNER_PCR].key)
+                r = add_pcr_signature(&signers->of[SIGNER_PCR], &image, ret_size, err);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(image);

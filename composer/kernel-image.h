@@ -14,13 +14,12 @@
 int kernel_image_cmdline(const struct manifest *m, const struct sha256 *root_hash, char **ret,
                          struct error *err) _must_check_;
 
-/* Builds the UKI in memory, with the signature of what PCR 11 will hold (*ret_pcr) when the
- * manifest wants it; caller frees *ret. */
+/* Builds the UKI in memory, with the signature of what PCR 11 will hold when there is a key for it;
+ * caller frees *ret. */
 int kernel_image_build(const struct manifest *m, const struct signers *signers,
                        const struct tree *tree, const struct content_store *store,
                        const struct sha256 *root_hash, const void *initrd, size_t initrd_size,
-                       char **ret, size_t *ret_size, struct pcr_prediction *ret_pcr,
-                       struct error *err) _must_check_;
+                       char **ret, size_t *ret_size, struct error *err) _must_check_;
 
 /* Loads systemd-boot's binary for the image's architecture; caller frees *ret. */
 int kernel_image_boot_loader(const struct manifest *m, const struct tree *tree,

@@ -73,7 +73,9 @@ static int plan_boot(const struct workdir *w, const struct manifest *m, struct c
         r = plan_initrd(w, m, c, &initrd, err);
         if (r >= 0)
                 r = kernel_image_build(m, &unsigned_image, c->merge.tree, &store, &c->root_hash,
-                                       initrd, c->initrd_size, &image, &c->uki_size, &c->pcr, err);
+                                       initrd, c->initrd_size, &image, &c->uki_size, err);
+        if (r >= 0)
+                r = pcr_predict(image, c->uki_size, &c->pcr, err);
         if (r >= 0)
                 r = kernel_image_boot_loader(m, c->merge.tree, &store, &boot, &contents->boot_size,
                                              err);

@@ -12,22 +12,10 @@
 #include "release.h"
 #include "seal.h"
 #include "strv.h"
-#include "verity.h"
 
 enum { COMMIT_KEYS_MAX = 12 };
 
 /* ---- the release ---- */
-
-/* The UKI is fetched block by block, so it has a hash tree as the image has one. */
-static int uki_root_hash(int fd, uint64_t size, struct sha256 *ret, struct error *err)
-{
-        _cleanup_block_digests_ struct block_digests leaves = {};
-        int r = block_digests_read(&leaves, fd, 0, size, err);
-
-        if (r >= 0)
-                r = verity_write(&leaves, &(struct uuid){}, -1, 0, ret, err);
-        return error_prefix(err, r, "UKI");
-}
 
 static int copy_names(const struct manifest *m, struct release *r, struct error *err)
 {
@@ -77,6 +65,7 @@ static int release_of(const struct workdir *w, const struct manifest *m, const s
                 .usr_size = c->usr_size,
                 .tree_size = c->tree_size,
                 .uki_size = c->uki_size,
+                .uki_root_hash = *seal->uki_root_hash,
                 .usr_signature_size = seal->signature ? strlen(seal->signature) : 0,
                 .layout = *seal->minimum,
         };
@@ -91,8 +80,6 @@ static int release_of(const struct workdir *w, const struct manifest *m, const s
                 r = health_names(c->merge.tree, &store, &release.health, err);
         if (r >= 0)
                 r = modules_digest(w, c->merge.tree, &release.modules, err);
-        if (r >= 0)
-                r = uki_root_hash(seal->uki_fd, c->uki_size, &release.uki_root_hash, err);
         if (r >= 0)
                 *ret = TAKE_STRUCT(release);
         return r;

@@ -11,7 +11,7 @@ struct seal {
         const struct image_settings *settings;
         const struct sha256 *base;   /* the commit it lies like */
         const struct buffer *places; /* erofs_image_layout(); empty: they follow from the tree */
-        int uki_fd;
+        const struct sha256 *uki_root_hash;
         const struct release_layout *minimum;
         const char *signature; /* of the root hash, as in its partition; NULL: none */
 };

@@ -38,23 +38,12 @@ static int write_superblock(const struct block_digests *leaves, const struct uui
 static int write_level(const struct block_digests *level, int fd, uint64_t offset,
                        struct block_digests *ret_above, struct error *err)
 {
-        uint64_t size = level->count * SHA256_SIZE, whole = size / BLOCK_SIZE;
-        uint64_t blocks = DIV_ROUND_UP(size, BLOCK_SIZE);
-        uint8_t last[BLOCK_SIZE] = {};
+        uint64_t size = level->count * SHA256_SIZE;
         int r = 0;
 
         if (fd >= 0)
                 r = io_pwrite(fd, level->items, size, offset, err);
-        if (r >= 0)
-                r = block_digests_init(ret_above, blocks, err);
-        if (r < 0)
-                return r;
-        block_digests_set(ret_above, 0, level->items, whole);
-        if (whole < blocks) {
-                memcpy(last, &level->items[whole * DIGESTS_PER_BLOCK], size % BLOCK_SIZE);
-                block_digests_set(ret_above, whole, last, 1);
-        }
-        return 0;
+        return r < 0 ? r : block_digests_of(ret_above, level->items, size, err);
 }
 
 int verity_write(const struct block_digests *leaves, const struct uuid *uuid, int fd,

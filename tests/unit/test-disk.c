@@ -35,12 +35,14 @@ static void put(const char *name, size_t size, int byte)
         assert_int_equal(file_write(AT_FDCWD, at(name), data, size, 0644, NULL), 0);
 }
 
+static char boot_loader[100 * KIB + 1];
+
 static int set_up(void **state _unused_)
 {
         if (!mkdtemp(directory))
                 return -1;
         put("uki", 3 * MIB + 1, 'k');
-        put("boot", 100 * KIB, 'b');
+        memset(boot_loader, 'b', sizeof(boot_loader) - 1);
         return 0;
 }
 
@@ -78,9 +80,10 @@ static void build_disk_with(const char *name, bool with_extras)
 {
         _cleanup_close_ int fd = open(at(name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         struct manifest m = { .architecture = architecture, .version = version };
-        const struct disk_contents contents = {
-                .uki_path = at("uki"),
-                .boot_path = at("boot"),
+        const struct esp_contents contents = {
+                .boot_loader = boot_loader,
+                .boot_loader_size = sizeof(boot_loader) - 1,
+                .architecture = architecture,
                 .epoch = 1700000000,
                 .shim = with_extras ? &shim : NULL,
                 .enrolment = with_extras ? enrolment : NULL,
@@ -94,7 +97,9 @@ static void build_disk_with(const char *name, bool with_extras)
         /* The slot's content is there before. */
         assert_int_equal(io_pwrite(fd, "usr", 3, layout_find(&l, PARTITION_USR, 'A')->start, &err),
                          0);
-        if (disk_build(&l, &m, &contents, at(name), fd, &err) < 0)
+        if (disk_build(&l, &contents, at(name), fd, &err) < 0 ||
+            esp_put_uki(layout_find(&l, PARTITION_ESP, 0), at("uki"), version, contents.epoch,
+                        at(name), &err) < 0)
                 fail_msg("%s", err.message);
 }
 
@@ -162,19 +167,17 @@ static void assert_esp_file(const char *image, const char *file, const char *tex
 /* Shim is what firmware starts; the boot loader is what shim starts, and where updates look. */
 static void test_secure_boot_files(void **state _unused_)
 {
-        _cleanup_free_ char *image = NULL, *conf = NULL, *boot = NULL;
-        size_t size;
+        _cleanup_free_ char *image = NULL, *conf = NULL;
 
         build_disk_with("secure", true);
-        assert_int_equal(file_read(AT_FDCWD, at("boot"), MIB, &boot, &size, NULL), 0);
         assert_true(asprintf(&image, "%s@@1048576", at("secure")) > 0);
         assert_esp_file(image, "::EFI/BOOT/BOOTX64.EFI", "SHIM");
         assert_esp_file(image, "::EFI/BOOT/mmx64.efi", "MOK MANAGER");
         assert_esp_file(image, "::loader/keys/auto/PK.auth", "pk");
         assert_esp_file(image, "::loader/keys/auto/KEK.auth", "kek");
         assert_esp_file(image, "::loader/keys/auto/db.auth", "db, longer");
-        assert_esp_file(image, "::EFI/BOOT/grubx64.efi", boot);
-        assert_esp_file(image, "::EFI/systemd/systemd-bootx64.efi", boot);
+        assert_esp_file(image, "::EFI/BOOT/grubx64.efi", boot_loader);
+        assert_esp_file(image, "::EFI/systemd/systemd-bootx64.efi", boot_loader);
         conf = tool((const char *const[]){ "mtype", "-i", image, "::loader/loader.conf", NULL });
         assert_non_null(strstr(conf, "\nsecure-boot-enroll if-safe\n"));
 }
