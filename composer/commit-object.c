@@ -16,7 +16,7 @@
 enum {
         BUFFER_MAX = 64 * 1024 * 1024,
         STREAM_CHUNK = 1024 * 1024,
-        OBJECT_PATH_SIZE = sizeof("objects/") + SHA256_HEX_SIZE + sizeof("/.file"),
+        OBJECT_PATH_SIZE = sizeof("objects/") + SHA256_HEX_SIZE + sizeof("/.dirtree"),
 };
 
 /* ---- errors ---- */
@@ -43,6 +43,28 @@ int gerror_set(struct error *err, const GError *error)
                 if (g_error_matches(error, G_IO_ERROR, gio_codes[i].gio))
                         code = gio_codes[i].code;
         return error_set(err, code, "%s", error->message);
+}
+
+/* ---- where objects are ---- */
+
+/* Its path in the repository; returns `ret`. */
+static const char *object_path(OstreeObjectType type, const struct sha256 *object,
+                               char ret[OBJECT_PATH_SIZE])
+{
+        char name[SHA256_HEX_SIZE];
+
+        sha256_hex(object, name);
+        snprintf(ret, OBJECT_PATH_SIZE, "objects/%.2s/%s.%s", name, name + 2,
+                 ostree_object_type_to_string(type));
+        return ret;
+}
+
+/* One look at where it would be; libostree looks at four places twice. In doubt it is not there. */
+static bool is_there(struct repo *repo, OstreeObjectType type, const struct sha256 *object)
+{
+        char path[OBJECT_PATH_SIZE];
+
+        return faccessat(repo->fd, object_path(type, object, path), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* ---- metadata of inodes ---- */
@@ -118,20 +140,16 @@ int object_write(struct repo *repo, const struct tree_inode *inode, const void *
         g_autoptr(GError) error = NULL;
         char name[SHA256_HEX_SIZE];
         struct sha256 object;
-        gboolean known;
         guint64 length;
         int r;
 
         r = object_name(inode, xattrs, data, size, &object, err);
         if (r < 0)
                 return r;
-        sha256_hex(&object, name);
-        if (!ostree_repo_has_object(repo->ostree, OSTREE_OBJECT_TYPE_FILE, name, &known, NULL,
-                                    &error))
-                return gerror_set(err, error);
         *ret = object;
-        if (known)
+        if (is_there(repo, OSTREE_OBJECT_TYPE_FILE, &object))
                 return 0;
+        sha256_hex(&object, name);
         info = file_info_new(inode);
         bytes = g_memory_input_stream_new_from_data(data, (gssize)size, NULL);
         if (!ostree_raw_file_to_content_stream(inode->target ? NULL : bytes, info, xattrs, &stream,
@@ -249,21 +267,12 @@ int repo_write_content(struct repo *repo, struct tree_inode *inode, repo_read_fn
         return 0;
 }
 
-/* Its path in the repository; returns `ret`. */
-static const char *content_path(const struct sha256 *object, char ret[OBJECT_PATH_SIZE])
-{
-        char name[SHA256_HEX_SIZE];
-
-        sha256_hex(object, name);
-        snprintf(ret, OBJECT_PATH_SIZE, "objects/%.2s/%s.file", name, name + 2);
-        return ret;
-}
-
 static int open_object(void *userdata, const struct sha256 *object, struct error *err)
 {
         struct repo *repo = userdata;
         char name[SHA256_HEX_SIZE], path[OBJECT_PATH_SIZE];
-        int fd = openat(repo->fd, content_path(object, path), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        int fd = openat(repo->fd, object_path(OSTREE_OBJECT_TYPE_FILE, object, path),
+                        O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
         if (fd < 0)
                 return error_errno(err, "object %s", sha256_hex(object, name));
@@ -272,9 +281,9 @@ static int open_object(void *userdata, const struct sha256 *object, struct error
 
 int object_present(struct repo *repo, const struct sha256 *object, struct error *err)
 {
-        char name[SHA256_HEX_SIZE], path[OBJECT_PATH_SIZE];
+        char name[SHA256_HEX_SIZE];
 
-        if (faccessat(repo->fd, content_path(object, path), F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        if (!is_there(repo, OSTREE_OBJECT_TYPE_FILE, object))
                 return error_errno(err, "object %s", sha256_hex(object, name));
         return 0;
 }
@@ -290,12 +299,16 @@ int object_write_metadata(struct repo *repo, OstreeObjectType type, GVariant *va
                           struct sha256 *ret, struct error *err)
 {
         g_autoptr(GVariant) owned = g_variant_ref_sink(variant);
-        g_autofree guchar *checksum = NULL;
+        g_autoptr(GVariant) normal = g_variant_get_normal_form(owned);
         g_autoptr(GError) error = NULL;
+        char name[SHA256_HEX_SIZE];
 
-        if (!ostree_repo_write_metadata(repo->ostree, type, NULL, owned, &checksum, NULL, &error))
+        sha256_of(g_variant_get_data(normal), g_variant_get_size(normal), ret);
+        if (is_there(repo, type, ret))
+                return 0;
+        if (!ostree_repo_write_metadata(repo->ostree, type, sha256_hex(ret, name), normal, NULL,
+                                        NULL, &error))
                 return gerror_set(err, error);
-        memcpy(ret->bytes, checksum, SHA256_SIZE);
         return 0;
 }
 
