@@ -17,6 +17,7 @@ LIBRARY_NOTE("xz", "Kernel modules", LZMA_LIBRARY);
 
 struct lzma {
         __typeof__(lzma_code) *code;
+        __typeof__(lzma_crc64) *crc64;
         __typeof__(lzma_end) *end;
         __typeof__(lzma_lzma_preset) *lzma_preset;
         __typeof__(lzma_stream_decoder) *stream_decoder;
@@ -27,9 +28,13 @@ struct lzma {
 #define SYMBOL(name_) LIBRARY_SYMBOL(lzma, "lzma_", name_)
 
 static const struct library_symbol symbols[] = {
-        SYMBOL(code),           SYMBOL(end),
-        SYMBOL(lzma_preset),    SYMBOL(stream_decoder),
-        SYMBOL(stream_encoder), SYMBOL(stream_encoder_mt),
+        SYMBOL(code),
+        SYMBOL(crc64),
+        SYMBOL(end),
+        SYMBOL(lzma_preset),
+        SYMBOL(stream_decoder),
+        SYMBOL(stream_encoder),
+        SYMBOL(stream_encoder_mt),
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -48,6 +53,18 @@ static int lzma_load(struct error *err)
         if (load_code < 0 && err)
                 *err = failure;
         return load_code;
+}
+
+/* ---- checksums ---- */
+
+int xz_checksums(const void *data, size_t block_size, size_t blocks, uint64_t *ret,
+                 struct error *err)
+{
+        int r = lzma_load(err);
+
+        for (size_t i = 0; r == 0 && i < blocks; i++)
+                ret[i] = lzma.crc64((const uint8_t *)data + i * block_size, block_size, 0);
+        return r;
 }
 
 /* ---- unpacking ---- */

@@ -18,6 +18,11 @@ struct xz_parameters {
                                 whose size does not stand before it, as `xz -T1` does it */
 };
 
+/* CRC-64 of one block of bytes after the other, as .xz files have it (ECMA-182), into ret[]:
+ * against accidents, and several times quicker than a digest. */
+int xz_checksums(const void *data, size_t block_size, size_t blocks, uint64_t *ret,
+                 struct error *err) _must_check_;
+
 /* The limits keep an encoder within XZ_PACK_MEMORY_MAX. */
 enum {
         XZ_PRESET_MAX = 9,

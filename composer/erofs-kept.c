@@ -94,11 +94,7 @@ static uint32_t load_kept(struct erofs_image *image, const struct erofs_item *fi
                 n += blocks_of(image, file, i);
         if (!extent_cache_read(image->cache, file->kept, first, n, out))
                 return 0;
-        blocks_hash(out, n, digests);
-        if (memcmp(digests, file->kept->digests + first, n * sizeof(*digests)) != 0) {
-                extent_cache_damaged(image->cache, file->kept);
-                return 0;
-        }
+        memcpy(digests, file->kept->digests + first, n * sizeof(*digests));
         for (; piece < end; piece++)
                 image->piece_blocks[piece] = file->kept->piece_blocks[piece - file->piece];
         return n;

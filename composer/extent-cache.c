@@ -3,9 +3,10 @@
 /* See extent-cache.h. A pack is "derived/extents.PARAMETERS.NUMBER":
  *
  *   blocks of 4096 bytes
- *   index: for each extent its object, first block, numbers of blocks and pieces (32 bits each),
- * the blocks of each piece (16 bits each), the digest of each block footer: magic, offset and size
- * of the index (64 bits each), the index's sha256
+ *   index: for each extent its object, first block, numbers of blocks and pieces, and 0 (32 bits
+ *          each), the blocks of each piece (16 bits each, then zeros up to a multiple of 8 bytes),
+ *          the CRC-64 and then the sha256 of each block
+ *   footer: magic, offset and size of the index (64 bits each), the index's sha256
  *
  * Numbers are in this machine's byte order, as the cache stays here. NUMBER is of the index's
  * digest. Packs are not synced: what a power cut does to one shows in its digests. */
@@ -19,6 +20,7 @@
 #include "extent-cache.h"
 #include "io.h"
 #include "strv.h"
+#include "xz.h"
 
 enum {
         PACKS_MAX = 8, /* beyond, a build gathers */
@@ -28,7 +30,7 @@ enum {
 
 #define PACKS_SIZE_MAX (2 * GIB) /* the same, in bytes of all packs */
 
-static const char magic[8] = "SLWEXT1";
+static const char magic[8] = "SLWEXT2";
 
 struct footer {
         char magic[8];
@@ -38,7 +40,7 @@ struct footer {
 
 struct record_header {
         struct sha256 object;
-        uint32_t block, blocks, pieces;
+        uint32_t block, blocks, pieces, zero;
 } _packed_;
 
 struct pack {
@@ -59,7 +61,9 @@ struct extent_cache {
         size_t n_extents, extents_capacity;
         pthread_mutex_t lock; /* of the marks of damage */
         struct draft draft;
-        uint32_t next; /* block of the new pack */
+        uint32_t next;       /* block of the new pack */
+        uint64_t *checksums; /* of its blocks */
+        size_t checksums_capacity;
         struct buffer index;
 };
 
@@ -69,7 +73,7 @@ struct extent_cache {
 static int parse_extent(const char **at, const char *end, uint64_t pack_blocks, struct extent *ret)
 {
         struct record_header h;
-        size_t left = (size_t)(end - *at), pieces_size, digests_size;
+        size_t left = (size_t)(end - *at), pieces_size, checksums_size, digests_size;
 
         if (left == 0)
                 return 0;
@@ -79,15 +83,17 @@ static int parse_extent(const char **at, const char *end, uint64_t pack_blocks, 
         *ret = (struct extent){
                 .object = h.object, .block = h.block, .blocks = h.blocks, .pieces = h.pieces
         };
-        pieces_size = ROUND_UP(ret->pieces * sizeof(uint16_t), sizeof(uint32_t));
+        pieces_size = ROUND_UP(ret->pieces * sizeof(uint16_t), sizeof(uint64_t));
+        checksums_size = ret->blocks * sizeof(uint64_t);
         digests_size = ret->blocks * sizeof(struct sha256);
         left -= sizeof(h);
-        if (left < pieces_size || left - pieces_size < digests_size ||
+        if (left < pieces_size || left - pieces_size < checksums_size + digests_size ||
             (uint64_t)ret->block + ret->blocks > pack_blocks)
                 return -EBADMSG;
         ret->piece_blocks = (const uint16_t *)(*at + sizeof(h));
-        ret->digests = (const struct sha256 *)(*at + sizeof(h) + pieces_size);
-        *at += sizeof(h) + pieces_size + digests_size;
+        ret->checksums = (const uint64_t *)(*at + sizeof(h) + pieces_size);
+        ret->digests = (const struct sha256 *)(ret->checksums + ret->blocks);
+        *at += sizeof(h) + pieces_size + checksums_size + digests_size;
         return 1;
 }
 
@@ -239,6 +245,7 @@ void extent_cache_free(struct extent_cache *c)
                 pack_done(&c->packs[i]);
         free(c->packs);
         free(c->extents);
+        free(c->checksums);
         buffer_done(&c->index);
         pthread_mutex_destroy(&c->lock);
         close_p(&c->directory);
@@ -263,24 +270,34 @@ static bool read_blocks(int fd, uint64_t block, uint32_t blocks, void *buffer)
         return io_pread(fd, buffer, size, block * BLOCK_SIZE, &got, NULL) == 0 && got == size;
 }
 
-bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,
+/* The pack will be removed. */
+static void mark_damaged(struct extent_cache *c, uint32_t pack)
+{
+        pthread_mutex_lock(&c->lock);
+        c->packs[pack].damaged = true;
+        pthread_mutex_unlock(&c->lock);
+}
+
+bool extent_cache_read(struct extent_cache *c, const struct extent *e, uint32_t first,
                        uint32_t blocks, void *buffer)
 {
+        _cleanup_free_ uint64_t *checksums = calloc(blocks, sizeof(*checksums));
+
         assert(first + blocks <= e->blocks);
-        return read_blocks(c->packs[e->pack].fd, (uint64_t)e->block + first, blocks, buffer);
+        if (!checksums ||
+            !read_blocks(c->packs[e->pack].fd, (uint64_t)e->block + first, blocks, buffer) ||
+            xz_checksums(buffer, BLOCK_SIZE, blocks, checksums, NULL) < 0)
+                return false;
+        if (memcmp(checksums, e->checksums + first, blocks * sizeof(*checksums)) == 0)
+                return true;
+        mark_damaged(c, e->pack);
+        return false;
 }
 
 bool extent_cache_read_new(const struct extent_cache *c, uint32_t block, uint32_t blocks,
                            void *buffer)
 {
         return read_blocks(c->draft.fd, block, blocks, buffer);
-}
-
-void extent_cache_damaged(struct extent_cache *c, const struct extent *e)
-{
-        pthread_mutex_lock(&c->lock);
-        c->packs[e->pack].damaged = true;
-        pthread_mutex_unlock(&c->lock);
 }
 
 bool extent_cache_gathers(const struct extent_cache *c)
@@ -298,14 +315,21 @@ uint32_t extent_cache_reserve(struct extent_cache *c, uint32_t blocks)
         return block;
 }
 
-/* The first one to write makes the draft. */
-static int open_draft(struct extent_cache *c, struct error *err)
+/* Notes checksums of blocks of the draft; the first one to write makes that. */
+static int note_checksums(struct extent_cache *c, uint32_t block, const uint64_t *checksums,
+                          uint32_t blocks, struct error *err)
 {
+        size_t end = (size_t)block + blocks;
         int r = 0;
 
         pthread_mutex_lock(&c->lock);
         if (c->draft.fd < 0)
                 r = draft_open(&c->draft, c->directory, c->prefix, 0644, err);
+        if (r >= 0 &&
+            array_reserve(&c->checksums, &c->checksums_capacity, end, sizeof(*checksums)) < 0)
+                r = error_oom(err);
+        if (r >= 0)
+                memcpy(c->checksums + block, checksums, blocks * sizeof(*checksums));
         pthread_mutex_unlock(&c->lock);
         return r;
 }
@@ -313,8 +337,14 @@ static int open_draft(struct extent_cache *c, struct error *err)
 int extent_cache_write(struct extent_cache *c, uint32_t block, const void *data, uint32_t blocks,
                        struct error *err)
 {
-        int r = open_draft(c, err);
+        _cleanup_free_ uint64_t *checksums = calloc(blocks, sizeof(*checksums));
+        int r;
 
+        if (!checksums)
+                return error_oom(err);
+        r = xz_checksums(data, BLOCK_SIZE, blocks, checksums, err);
+        if (r >= 0)
+                r = note_checksums(c, block, checksums, blocks, err);
         return r < 0 ? r
                      : io_pwrite(c->draft.fd, data, (size_t)blocks * BLOCK_SIZE,
                                  (uint64_t)block * BLOCK_SIZE, err);
@@ -322,13 +352,14 @@ int extent_cache_write(struct extent_cache *c, uint32_t block, const void *data,
 
 int extent_cache_add(struct extent_cache *c, const struct extent *e, struct error *err)
 {
-        static const char zeros[sizeof(uint32_t)];
-        const struct record_header h = { e->object, e->block, e->blocks, e->pieces };
+        static const char zeros[sizeof(uint64_t)];
+        const struct record_header h = { e->object, e->block, e->blocks, e->pieces, 0 };
         size_t pieces_size = e->pieces * sizeof(*e->piece_blocks);
 
         buffer_append(&c->index, &h, sizeof(h));
         buffer_append(&c->index, e->piece_blocks, pieces_size);
         buffer_append(&c->index, zeros, ROUND_UP(pieces_size, sizeof(zeros)) - pieces_size);
+        buffer_append(&c->index, c->checksums + e->block, e->blocks * sizeof(*c->checksums));
         buffer_append(&c->index, e->digests, e->blocks * sizeof(*e->digests));
         return c->index.failed ? error_oom(err) : 0;
 }

@@ -6,8 +6,9 @@
  * image, by the file's object and by all that the bytes depend on.
  *
  * A build reads all packs there are and writes at most one. Packs appear whole, are never changed,
- * and may go at any time: a build that has one open goes on with it. Nothing here is trusted:
- * blocks are what their digests say, and whoever finds others compresses again. */
+ * and may go at any time: a build that has one open goes on with it. Blocks have checksums, so that
+ * an accident is noticed and the contents are compressed again; that their digests are known is
+ * what saves hashing them again. */
 
 #include "digest.h"
 
@@ -26,6 +27,7 @@ struct extent {
         const uint16_t *piece_blocks; /* of each piece; 0: it stayed plain */
         uint32_t pieces;
         const struct sha256 *digests; /* of each block */
+        const uint64_t *checksums;    /* of each block; the cache's own */
         uint32_t blocks;
         uint32_t block; /* the first, in its pack */
         uint32_t pack;
@@ -33,12 +35,10 @@ struct extent {
 
 /* NULL: not there. Valid as long as the cache is open. */
 const struct extent *extent_cache_find(const struct extent_cache *c, const struct sha256 *object);
-/* Reads blocks of an extent, from the first-th on; false: they cannot be read. Whether they are the
- * right ones the caller finds out by their digests. Several threads may. */
-bool extent_cache_read(const struct extent_cache *c, const struct extent *e, uint32_t first,
+/* Reads blocks of an extent, from the first-th on; false: they cannot be read, or are not what was
+ * written, and the pack will be removed. Several threads may. */
+bool extent_cache_read(struct extent_cache *c, const struct extent *e, uint32_t first,
                        uint32_t blocks, void *buffer);
-/* The extent's blocks were other ones: its pack will be removed. */
-void extent_cache_damaged(struct extent_cache *c, const struct extent *e);
 /* Whether what was found shall be kept again, because there are too many packs: then the new one
  * takes the place of all others. */
 bool extent_cache_gathers(const struct extent_cache *c);

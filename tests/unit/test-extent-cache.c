@@ -138,7 +138,7 @@ static void keep_pack(const struct place *p, unsigned first, unsigned count)
         finish(c);
 }
 
-static bool is_kept(const struct extent_cache *c, unsigned number)
+static bool is_kept(struct extent_cache *c, unsigned number)
 {
         const struct sha256 object = object_of(number);
         const struct extent *e = extent_cache_find(c, &object);
@@ -154,7 +154,8 @@ static bool is_kept(const struct extent_cache *c, unsigned number)
         if (!extent_cache_read(c, e, 1, BLOCKS - 1, data))
                 return false;
         blocks_hash(data, BLOCKS - 1, digests);
-        return memcmp(digests, e->digests + 1, (BLOCKS - 1) * sizeof(*digests)) == 0;
+        assert_memory_equal(digests, e->digests + 1, (BLOCKS - 1) * sizeof(*digests));
+        return true;
 }
 
 static void test_kept(void **state)
@@ -203,7 +204,7 @@ static void test_damaged_index(void **state)
         struct extent_cache *c;
         struct stat st;
 
-        for (uint64_t back = 1; back < 56 + 3 * (44 + 8 + BLOCKS * 32ULL); back += 3) {
+        for (uint64_t back = 1; back < 56 + 3 * (48 + 8 + BLOCKS * (8 + 32ULL)); back += 3) {
                 int fd;
 
                 keep_pack(p, 0, 3);
@@ -225,7 +226,6 @@ static void test_damaged_index(void **state)
 static void test_damaged_blocks(void **state)
 {
         const struct place *p = *state;
-        const struct sha256 object = object_of(1);
         struct extent_cache *c;
         int fd;
 
@@ -236,7 +236,6 @@ static void test_damaged_blocks(void **state)
         c = open_cache(p);
         assert_true(is_kept(c, 0));
         assert_false(is_kept(c, 1));
-        extent_cache_damaged(c, extent_cache_find(c, &object));
         finish(c);
         assert_int_equal(packs(p, NULL, 0), 0);
 }
