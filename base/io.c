@@ -72,11 +72,6 @@ int io_pwrite(int fd, const void *data, size_t size, uint64_t offset, struct err
         return 0;
 }
 
-void io_sync_ahead(int fd, uint64_t offset, uint64_t size)
-{
-        sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
-}
-
 /* Whether the file takes direct I/O with our alignment (statx(2), Linux 6.1). */
 static bool can_direct(int fd)
 {

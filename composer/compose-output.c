@@ -67,7 +67,7 @@ static int finish_artifact(struct run *run, size_t index, struct error *err)
         r = describe_artifact(run, index, err);
         if (r < 0)
                 return r;
-        io_sync_ahead(d->fd, 0, 0);
+        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
         if (d == run->uki)
                 run->c->artifacts.items[index].sha256 = run->uki_digest;
         else

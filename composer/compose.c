@@ -191,14 +191,17 @@ static int draft_disk(struct run *run, struct draft **ret, struct error *err)
         return 0;
 }
 
-/* The image goes into slot A. */
+/* The image goes into slot A, past the page cache, which has better things to keep. */
 static int write_image(struct run *run, struct error *err)
 {
         const struct partition *slot = layout_find(&run->c->layout, PARTITION_USR, 'A');
         struct content_store store = repo_contents(run->w->repo);
-        struct erofs_target target = { run->disk->fd, slot->start, slot->size, &run->usr_digests };
+        _cleanup_close_ int direct = io_reopen_direct(run->disk->fd, err);
+        struct erofs_target target = { direct, slot->start, slot->size, &run->usr_digests };
         int r;
 
+        if (direct < 0)
+                return direct;
         r = block_digests_init(&run->usr_digests, erofs_image_bound(run->image) / BLOCK_SIZE, err);
         if (r >= 0)
                 r = erofs_image_write(run->image, &store, &target, run->w->threads, err);

@@ -69,7 +69,7 @@ static int workspace_new(const struct erofs_image *image, struct workspace **ret
 
         if (!s)
                 return error_oom(err);
-        s->out = malloc(batch_size_max(image));
+        s->out = aligned_alloc(IO_DIRECT_ALIGN, batch_size_max(image));
         s->in = malloc(image->piece_size);
         s->scratch = malloc(image->piece_size);
         s->digests = calloc(batch_size_max(image) / EROFS_BLOCK_SIZE, sizeof(*s->digests));
@@ -469,16 +469,11 @@ static int write_run(const struct erofs_target *t, const uint8_t *data, uint64_t
 {
         uint64_t room = t->room / EROFS_BLOCK_SIZE, fits = block < room ? room - block : 0;
 
-        uint64_t size = MIN(blocks, fits) * EROFS_BLOCK_SIZE;
-        uint64_t offset = t->offset + block * EROFS_BLOCK_SIZE;
-        int r;
-
-        if (t->fd < 0 || size == 0)
+        blocks = MIN(blocks, fits);
+        if (t->fd < 0 || blocks == 0)
                 return 0;
-        r = io_pwrite(t->fd, data, size, offset, err);
-        if (r >= 0)
-                io_sync_ahead(t->fd, offset, size);
-        return r;
+        return io_pwrite(t->fd, data, blocks * EROFS_BLOCK_SIZE,
+                         t->offset + block * EROFS_BLOCK_SIZE, err);
 }
 
 int erofs_blocks_write(const struct erofs_target *target, const uint8_t *data,

@@ -114,15 +114,20 @@ static void encode_item(const struct erofs_image *image, const struct erofs_item
                        item->size);
 }
 
+/* Aligned for direct I/O. */
 int erofs_zone_make(struct erofs_image *image, struct error *err)
 {
+        size_t size;
+
         if (!image->placed)
                 erofs_place_zone(image);
         if (image->end_block > UINT32_MAX)
                 return error_set(err, -EFBIG, "EROFS ends at 16 TiB");
-        image->zone = calloc(image->zone_blocks, EROFS_BLOCK_SIZE);
+        size = image->zone_blocks * EROFS_BLOCK_SIZE;
+        image->zone = aligned_alloc(IO_DIRECT_ALIGN, size);
         if (!image->zone)
                 return error_oom(err);
+        memset(image->zone, 0, size);
         for (size_t i = 0; i < image->n_items; i++)
                 encode_item(image, &image->items[i]);
         return 0;

@@ -430,9 +430,12 @@ static int write_blocks(const struct erofs_target *target, const uint8_t *data, 
 static int write_metadata(struct erofs_image *image, const struct erofs_target *target,
                           struct error *err)
 {
-        uint8_t first[EROFS_BLOCK_SIZE] = {};
+        _cleanup_free_ uint8_t *first = aligned_alloc(IO_DIRECT_ALIGN, EROFS_BLOCK_SIZE);
         int r;
 
+        if (!first)
+                return error_oom(err);
+        memset(first, 0, EROFS_BLOCK_SIZE);
         erofs_superblock_encode(image, first);
         r = write_blocks(target, image->zone, image->zone_blocks, image->zone_block, err);
         if (r >= 0)

@@ -77,7 +77,7 @@ int erofs_image_apply(struct erofs_image *image, const void *layout, size_t size
 
 /* Where an image goes. */
 struct erofs_target {
-        int fd;          /* -1: nothing is written */
+        int fd;          /* may do direct I/O; -1: nothing is written */
         uint64_t offset; /* in the file, block-aligned; from there on it must read as zeros (a hole)
                             before: zero blocks are skipped */
         uint64_t room;   /* bytes that may be written: nothing goes beyond, but the image's size is

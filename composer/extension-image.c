@@ -89,9 +89,12 @@ static int make_seed(struct build *b, struct error *err)
 
 static int write_image(struct build *b, struct erofs_image *image, struct error *err)
 {
-        struct erofs_target target = { b->draft.fd, EDGE, UINT64_MAX - EDGE, &b->digests };
+        _cleanup_close_ int direct = io_reopen_direct(b->draft.fd, err);
+        struct erofs_target target = { direct, EDGE, UINT64_MAX - EDGE, &b->digests };
         int r;
 
+        if (direct < 0)
+                return direct;
         r = block_digests_init(&b->digests, erofs_image_bound(image) / BLOCK_SIZE, err);
         if (r >= 0)
                 r = erofs_image_write(image, NULL, &target, b->threads, err);
