@@ -72,6 +72,11 @@ int io_pwrite(int fd, const void *data, size_t size, uint64_t offset, struct err
         return 0;
 }
 
+void io_sync_ahead(int fd)
+{
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 /* Whether the file takes direct I/O with our alignment (statx(2), Linux 6.1). */
 static bool can_direct(int fd)
 {

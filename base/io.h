@@ -16,6 +16,9 @@ int io_pread(int fd, void *data, size_t size, uint64_t offset, size_t *ret_size,
 int io_write(int fd, const void *data, size_t size, struct error *err) _must_check_;
 int io_pwrite(int fd, const void *data, size_t size, uint64_t offset,
               struct error *err) _must_check_;
+/* Has the kernel begin to write all that was written to the file to the disk, for the fsync that
+ * comes later; it need not. */
+void io_sync_ahead(int fd);
 /* A second descriptor of an open file, for large data that nobody reads again soon: it passes by
  * the page cache where the file system can do that, else it is like the first. Memory, sizes and
  * offsets must be multiples of IO_DIRECT_ALIGN. */

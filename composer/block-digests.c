@@ -7,6 +7,7 @@
 
 #include "block-digests.h"
 #include "io.h"
+#include "parallel.h"
 
 enum { CHUNK_SIZE = 1024 * 1024, CHUNK_BLOCKS = CHUNK_SIZE / BLOCK_SIZE };
 
@@ -105,20 +106,29 @@ bool known_blocks_find(const struct known_blocks *known, uint64_t offset, uint64
 
 /* ---- sparse files ---- */
 
+enum { WINDOW_CHUNKS = 64 }; /* are read side by side */
+
+struct chunk {
+        uint64_t offset, size;
+        bool known;
+        uint64_t first; /* of its digests, among those that are known, or in the window */
+};
+
 struct sparse {
         int fd;
         uint64_t size;
         const struct known_blocks *known;
+        unsigned threads;
         struct hasher hasher;
-        uint8_t *buffer;
-        struct block_digests chunk; /* of what is in the buffer */
+        struct chunk chunks[WINDOW_CHUNKS];
+        size_t count;
+        struct block_digests window; /* of what had to be read */
 };
 
 static void sparse_done(struct sparse *s)
 {
         hasher_done(&s->hasher);
-        free(s->buffer);
-        block_digests_done(&s->chunk);
+        block_digests_done(&s->window);
 }
 
 static void update_number(struct hasher *h, uint64_t number)
@@ -128,76 +138,90 @@ static void update_number(struct hasher *h, uint64_t number)
 }
 
 /* Digests of the chunk's blocks; a last, partial one counts as if zeros followed. */
-static int read_chunk(struct sparse *s, uint64_t offset, uint64_t size, struct error *err)
+static int read_chunk(void *context, size_t index, struct error *err)
 {
+        struct sparse *s = context;
+        const struct chunk *c = &s->chunks[index];
+        _cleanup_free_ uint8_t *buffer = NULL;
         size_t got;
-        int r = io_pread(s->fd, s->buffer, size, offset, &got, err);
+        int r;
 
+        if (c->known)
+                return 0;
+        buffer = malloc(CHUNK_SIZE);
+        if (!buffer)
+                return error_oom(err);
+        r = io_pread(s->fd, buffer, c->size, c->offset, &got, err);
         if (r < 0)
                 return r;
-        if (got < size)
+        if (got < c->size)
                 return error_set(err, -ENODATA, "file ends early");
-        memset(s->buffer + size, 0, CHUNK_SIZE - size);
-        block_digests_set(&s->chunk, 0, s->buffer, DIV_ROUND_UP(size, BLOCK_SIZE));
+        memset(buffer + c->size, 0, CHUNK_SIZE - c->size);
+        block_digests_set(&s->window, c->first, buffer, DIV_ROUND_UP(c->size, BLOCK_SIZE));
         return 0;
+}
+
+/* What has been collected goes into the digest, in order. */
+static int add_window(struct sparse *s, struct error *err)
+{
+        int r = parallel_for(s->count, s->threads, read_chunk, s, err);
+
+        for (size_t i = 0; r >= 0 && i < s->count; i++) {
+                const struct chunk *c = &s->chunks[i];
+                const struct block_digests *from = c->known ? s->known->digests : &s->window;
+                uint64_t blocks = DIV_ROUND_UP(c->size, BLOCK_SIZE);
+
+                if (block_digests_zero(from, c->first, blocks))
+                        continue;
+                update_number(&s->hasher, c->offset);
+                hasher_update(&s->hasher, &from->items[c->first], blocks * sizeof(*from->items));
+        }
+        s->count = 0;
+        return r;
 }
 
 static int add_chunk(struct sparse *s, uint64_t offset, struct error *err)
 {
-        uint64_t size = MIN(s->size - offset, (uint64_t)CHUNK_SIZE), first = 0;
-        uint64_t count = DIV_ROUND_UP(size, BLOCK_SIZE);
-        const struct block_digests *from = &s->chunk;
+        struct chunk *c = &s->chunks[s->count];
 
-        if (known_blocks_find(s->known, offset, count * BLOCK_SIZE, &first)) {
-                from = s->known->digests;
-        } else {
-                int r = read_chunk(s, offset, size, err);
-
-                if (r < 0)
-                        return r;
-        }
-        if (block_digests_zero(from, first, count))
-                return 0;
-        update_number(&s->hasher, offset);
-        hasher_update(&s->hasher, &from->items[first], count * sizeof(*from->items));
-        return 0;
+        *c = (struct chunk){ .offset = offset,
+                             .size = MIN(s->size - offset, (uint64_t)CHUNK_SIZE),
+                             .first = s->count * CHUNK_BLOCKS };
+        c->known = known_blocks_find(s->known, offset, ROUND_UP(c->size, BLOCK_SIZE), &c->first);
+        s->count++;
+        return s->count < WINDOW_CHUNKS ? 0 : add_window(s, err);
 }
 
 static int add_chunks(struct sparse *s, struct error *err)
 {
         uint64_t offset = 0;
-        int r;
+        int r = 0;
 
         update_number(&s->hasher, s->size);
-        while (offset < s->size) {
+        while (r >= 0 && offset < s->size) {
                 off_t data = lseek(s->fd, (off_t)offset, SEEK_DATA);
 
                 if (data < 0 && errno == ENXIO) /* a hole to the end */
-                        return 0;
+                        break;
                 if (data > 0)
                         offset = (uint64_t)data / CHUNK_SIZE * CHUNK_SIZE;
                 r = add_chunk(s, offset, err);
-                if (r < 0)
-                        return r;
                 offset += CHUNK_SIZE;
         }
-        return 0;
+        return r < 0 ? r : add_window(s, err);
 }
 
-int sparse_digest(int fd, uint64_t size, const struct known_blocks *known, struct sha256 *ret,
-                  struct error *err)
+int sparse_digest(int fd, uint64_t size, const struct known_blocks *known, unsigned threads,
+                  struct sha256 *ret, struct error *err)
 {
         _cleanup_(sparse_done) struct sparse s = {
                 .fd = fd,
                 .size = size,
                 .known = known,
-                .buffer = malloc(CHUNK_SIZE),
+                .threads = threads,
         };
-        int r;
+        int r = block_digests_init(&s.window, WINDOW_CHUNKS * CHUNK_BLOCKS, err);
 
-        if (!s.buffer)
-                return error_oom(err);
-        r = block_digests_init(&s.chunk, CHUNK_BLOCKS, err);
         if (r >= 0)
                 r = hasher_init(&s.hasher, err);
         if (r >= 0)

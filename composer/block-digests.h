@@ -41,6 +41,7 @@ bool known_blocks_find(const struct known_blocks *known, uint64_t offset, uint64
 
 /* Identity of a file that is mostly holes: the digest of the file's size and, for each 1 MiB chunk
  * that is not all zeros, its offset (both 64-bit little-endian) and the digests of its blocks.
- * Neither holes nor what is known is read. */
-int sparse_digest(int fd, uint64_t size, const struct known_blocks *known, struct sha256 *ret,
-                  struct error *err) _must_check_;
+ * Neither holes nor what is known is read; the rest by `threads` threads (0: all CPUs), each with
+ * 1 MiB. */
+int sparse_digest(int fd, uint64_t size, const struct known_blocks *known, unsigned threads,
+                  struct sha256 *ret, struct error *err) _must_check_;

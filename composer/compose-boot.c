@@ -74,8 +74,11 @@ static int write_uki(struct run *run, struct error *err)
                 r = compose_draft_output(run, ".efi", &draft, err);
         if (r >= 0)
                 r = io_write(draft->fd, run->uki_image, run->c->uki_size, err);
+        if (r < 0)
+                return r;
+        io_sync_ahead(draft->fd);
         run->uki = draft;
-        return r;
+        return 0;
 }
 
 /* ---- signatures from elsewhere ---- */
@@ -175,11 +178,15 @@ int compose_step_uki(struct run *run, struct error *err)
 static int put_uki(struct run *run, struct error *err)
 {
         _cleanup_free_ char *disk = draft_path(run, run->disk), *uki = draft_path(run, run->uki);
+        int r;
 
         if (!disk || !uki)
                 return error_oom(err);
-        return esp_put_uki(layout_find(&run->c->layout, PARTITION_ESP, 0), uki, run->m->version,
-                           run->c->epoch, disk, err);
+        r = esp_put_uki(layout_find(&run->c->layout, PARTITION_ESP, 0), uki, run->m->version,
+                        run->c->epoch, disk, err);
+        if (r >= 0)
+                io_sync_ahead(run->disk->fd);
+        return r;
 }
 
 static int predict_pcr(struct run *run, struct error *err)

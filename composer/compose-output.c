@@ -29,12 +29,13 @@ static int draft_formats(struct run *run, struct error *err)
         return 0;
 }
 
-int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a, struct error *err)
+int artifact_digest(int fd, const struct known_blocks *known, unsigned threads, struct artifact *a,
+                    struct error *err)
 {
         int r;
 
         a->sparse = output_sparse(a->name);
-        r = a->sparse ? sparse_digest(fd, a->size, known, &a->sha256, err)
+        r = a->sparse ? sparse_digest(fd, a->size, known, threads, &a->sha256, err)
                       : sha256_fd(fd, 0, a->size, &a->sha256, err);
         return error_prefix(err, r, "%s", a->name);
 }
@@ -58,7 +59,7 @@ static int sync_artifact(const struct draft *d, struct error *err)
         return fdatasync(d->fd) < 0 ? error_errno(err, "%s: sync", d->name) : 0;
 }
 
-/* Size, digest and durability of what a step has written. The disk writes while we hash. */
+/* Size, digest and durability of what a step has written, and has had the disk begin to write. */
 static int finish_artifact(struct run *run, size_t index, struct error *err)
 {
         struct draft *d = &run->drafts[index];
@@ -67,11 +68,11 @@ static int finish_artifact(struct run *run, size_t index, struct error *err)
         r = describe_artifact(run, index, err);
         if (r < 0)
                 return r;
-        sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a head start, which may fail */
         if (d == run->uki)
                 run->c->artifacts.items[index].sha256 = run->uki_digest;
         else
-                r = artifact_digest(d->fd, &run->usr, &run->c->artifacts.items[index], err);
+                r = artifact_digest(d->fd, &run->usr, run->w->threads,
+                                    &run->c->artifacts.items[index], err);
         return r < 0 ? r : sync_artifact(d, err);
 }
 
@@ -85,6 +86,7 @@ static int convert_artifact(struct run *run, size_t index, struct error *err)
                 .known = &run->usr,
                 .identity = &run->c->root_hash,
                 .epoch = run->c->epoch,
+                .threads = run->w->threads,
         };
         struct draft *d = &run->drafts[index];
         struct sha256 digest;

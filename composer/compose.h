@@ -30,8 +30,8 @@ struct artifact {
 };
 
 /* Computes a->sha256 of an open artifact whose name and size are set; what is known of the disk is
- * not read (NULL: nothing). */
-int artifact_digest(int fd, const struct known_blocks *known, struct artifact *a,
+ * not read (NULL: nothing). On `threads` threads, 0: all CPUs. */
+int artifact_digest(int fd, const struct known_blocks *known, unsigned threads, struct artifact *a,
                     struct error *err) _must_check_;
 
 struct composition {

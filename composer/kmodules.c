@@ -5,6 +5,7 @@
  * given to it as its only configuration. */
 
 #include <libkmod.h>
+#include <pthread.h>
 
 #include "kmodules.h"
 #include "process.h"
@@ -165,14 +166,29 @@ bool kmodules_input(const struct tree_node *node)
                (strstr(node->name, ".ko") || startswith(node->name, "modules."));
 }
 
+/* What depmod says of itself; it is asked once. */
+static int depmod_version(const char **ret, struct error *err)
+{
+        static const char *const ask[] = { "depmod", "--version", NULL };
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+        static char *version;
+        int r = 0;
+
+        pthread_mutex_lock(&lock);
+        if (!version)
+                r = spawn(ask, NULL, &version, err);
+        *ret = version;
+        pthread_mutex_unlock(&lock);
+        return r;
+}
+
 int kmodules_key(const struct tree_node *modules, const struct content_store *store,
                  char *const *words, char *ret, struct error *err)
 {
-        static const char *const ask[] = { "depmod", "--version", NULL };
         _cleanup_hasher_ struct hasher h = {};
-        _cleanup_free_ char *version = NULL;
+        const char *version;
         struct sha256 key;
-        int r = spawn(ask, NULL, &version, err);
+        int r = depmod_version(&version, err);
 
         if (r == 0)
                 r = hasher_init(&h, err);

@@ -28,7 +28,8 @@ static int vhd_write(const struct output_disk *disk, int fd, struct sha256 *ret_
         if (r >= 0)
                 r = io_copy(disk->fd, 0, fd, 0, disk->size, err);
         if (r >= 0)
-                r = sparse_digest(fd, disk->size + VHD_FOOTER_SIZE, disk->known, ret_digest, err);
+                r = sparse_digest(fd, disk->size + VHD_FOOTER_SIZE, disk->known, disk->threads,
+                                  ret_digest, err);
         return error_prefix(err, r, "vhd");
 }
 

@@ -13,6 +13,7 @@ struct output_disk {
         const struct known_blocks *known; /* need not be read to be judged; NULL: nothing is */
         const struct sha256 *identity;    /* of the image: ids follow from it */
         uint64_t epoch;                   /* what time the format is to name */
+        unsigned threads;                 /* 0: all CPUs */
 };
 
 struct output_ops {

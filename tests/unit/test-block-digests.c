@@ -52,14 +52,14 @@ static void sparse_digest_sees_content_not_holes(void **state _unused_)
         assert_ok(io_pwrite(b, zeros, sizeof(zeros), 2 * MIB, &err), &err);
         assert_int_equal(ftruncate(a, 9 * MIB), 0);
         assert_int_equal(ftruncate(b, 9 * MIB), 0);
-        assert_ok(sparse_digest(a, 9 * MIB, NULL, &of_a, &err), &err);
-        assert_ok(sparse_digest(b, 9 * MIB, NULL, &of_b, &err), &err);
+        assert_ok(sparse_digest(a, 9 * MIB, NULL, 3, &of_a, &err), &err);
+        assert_ok(sparse_digest(b, 9 * MIB, NULL, 3, &of_b, &err), &err);
         assert_true(sha256_equal(&of_a, &of_b));
         assert_ok(io_pwrite(b, "y", 1, 8 * MIB, &err), &err);
-        assert_ok(sparse_digest(b, 9 * MIB, NULL, &of_b, &err), &err);
+        assert_ok(sparse_digest(b, 9 * MIB, NULL, 3, &of_b, &err), &err);
         assert_false(sha256_equal(&of_a, &of_b));
         assert_int_equal(ftruncate(a, 10 * MIB), 0);
-        assert_ok(sparse_digest(a, 10 * MIB, NULL, &of_b, &err), &err);
+        assert_ok(sparse_digest(a, 10 * MIB, NULL, 3, &of_b, &err), &err);
         assert_false(sha256_equal(&of_a, &of_b));
         test_rmdir(dir);
 }
@@ -83,12 +83,12 @@ static void test_sparse_known(void **state _unused_)
         assert_ok(io_pwrite(fd, "y", 1, 4 * MIB, &err), &err);
         assert_ok(block_digests_init(&b, 3 * MIB / BLOCK_SIZE, &err), &err);
         block_digests_set(&b, 0, data, b.count);
-        assert_ok(sparse_digest(fd, 4 * MIB + 1, NULL, &read, &err), &err);
-        assert_ok(sparse_digest(fd, 4 * MIB + 1, &known, &derived, &err), &err);
+        assert_ok(sparse_digest(fd, 4 * MIB + 1, NULL, 1, &read, &err), &err);
+        assert_ok(sparse_digest(fd, 4 * MIB + 1, &known, 4, &derived, &err), &err);
         assert_true(sha256_equal(&read, &derived));
         /* It is the known digests that count where there are some. */
         block_digests_set(&b, MIB / BLOCK_SIZE, data, 1);
-        assert_ok(sparse_digest(fd, 4 * MIB + 1, &known, &derived, &err), &err);
+        assert_ok(sparse_digest(fd, 4 * MIB + 1, &known, 4, &derived, &err), &err);
         assert_false(sha256_equal(&read, &derived));
         test_rmdir(dir);
 }
