@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* error, strv/buffer, io, digest, derive, gpt, spawn, parallel. */
+/* error, strv/buffer, io, digest, derive, gpt, spawn, parallel, descriptors, checksums. */
 
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "derive.h"
 #include "gpt.h"
@@ -10,6 +12,7 @@
 #include "process.h"
 #include "strv.h"
 #include "test.h"
+#include "xz.h"
 
 static void error_reads_like_a_path(void **state _unused_)
 {
@@ -226,6 +229,32 @@ static void parallel_runs_all_or_fails_once(void **state _unused_)
         assert_ok(parallel_for(0, 4, count_item, &count, &err), &err);
 }
 
+/* What had the number before is not closed a second time. */
+static void descriptor_is_closed_once(void **state _unused_)
+{
+        int fd = memfd_create("first", MFD_CLOEXEC), number = fd, other;
+
+        close_p(&fd);
+        assert_int_equal(fd, -1);
+        other = memfd_create("second", MFD_CLOEXEC);
+        assert_int_equal(other, number);
+        close_p(&fd);
+        assert_true(fcntl(other, F_GETFD) >= 0);
+        close_p(&other);
+}
+
+/* The check value of CRC-64/XZ is that of "123456789". */
+static void checksum_known_answer(void **state _unused_)
+{
+        uint64_t checksums[3];
+        struct error err = {};
+
+        assert_ok(xz_checksums("123456789123456788123456789", 9, 3, checksums, &err), &err);
+        assert_int_equal(checksums[0], 0x995dc9bbdf1939fa);
+        assert_int_not_equal(checksums[1], checksums[0]);
+        assert_int_equal(checksums[2], checksums[0]);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -241,6 +270,8 @@ int main(void)
                 cmocka_unit_test(derived_uuids_differ_by_role_only),
                 cmocka_unit_test(slots_are_named_by_the_root_hash),
                 cmocka_unit_test(spawn_captures_and_fails),
+                cmocka_unit_test(descriptor_is_closed_once),
+                cmocka_unit_test(checksum_known_answer),
                 cmocka_unit_test(parallel_runs_all_or_fails_once),
         };
 
