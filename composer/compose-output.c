@@ -179,15 +179,18 @@ static int publish_draft(void *context, size_t index, struct error *err)
 static int publish(struct run *run, struct error *err)
 {
         struct draft *report = &run->drafts[run->n_drafts - 1];
-        int r;
+        _cleanup_draft_ struct draft receipt = DRAFT_NULL;
+        int r = receipt_draft(run->w->output_fd, run->c, &receipt, err);
 
+        if (r < 0)
+                return r;
         if (unlinkat(run->w->output_fd, report->name, 0) < 0 && errno != ENOENT)
                 return error_errno(err, "%s", report->name);
         r = parallel_for(run->n_drafts - 1, run->w->threads ?: (unsigned)run->n_drafts,
                          publish_draft, run, err);
         if (r >= 0)
                 r = draft_publish(report, err);
-        return r < 0 ? r : receipt_write(run->w->output_fd, run->c, err);
+        return r < 0 ? r : receipt_publish(&receipt, run->c, err);
 }
 
 int compose_step_output(struct run *run, struct error *err)

@@ -9,14 +9,13 @@
 #include <sys/stat.h>
 
 #include "inputs.h"
-#include "io.h"
 #include "kernel-fragments.h"
 #include "strv.h"
 #include "union.h"
 
 #define RECEIPT_NAME ".slipway-receipt"
 
-enum { DEPTH_MAX = 64 };
+enum { DEPTH_MAX = 64, RECEIPT_SIZE = 4096, RECEIPT_ARTIFACT_SIZE = 1024 };
 
 static void add(struct hasher *h, const char *label, const void *data, size_t size)
 {
@@ -417,7 +416,29 @@ static int describe_artifact(int output_fd, const struct artifact *a, json_objec
         return 0;
 }
 
-int receipt_write(int output_fd, const struct composition *c, struct error *err)
+int receipt_draft(int output_fd, const struct composition *c, struct draft *ret, struct error *err)
+{
+        off_t room = RECEIPT_SIZE + (off_t)c->artifacts.count * RECEIPT_ARTIFACT_SIZE;
+        int r = draft_open(ret, output_fd, RECEIPT_NAME, 0644, err);
+
+        if (r < 0)
+                return r;
+        errno = posix_fallocate(ret->fd, 0, room);
+        return errno != 0 ? error_errno(err, "%s", RECEIPT_NAME) : 0;
+}
+
+/* The text needs less than there is room for. */
+static int fill_draft(struct draft *d, const char *text, struct error *err)
+{
+        size_t size = strlen(text);
+        int r = io_pwrite(d->fd, text, size, 0, err);
+
+        if (r < 0)
+                return r;
+        return ftruncate(d->fd, (off_t)size) < 0 ? error_errno(err, "%s", d->name) : 0;
+}
+
+int receipt_publish(struct draft *d, const struct composition *c, struct error *err)
 {
         json_object *root = json_object_new_object(), *list = json_object_new_array();
         const char *text;
@@ -428,12 +449,12 @@ int receipt_write(int output_fd, const struct composition *c, struct error *err)
         json_object_object_add(root, "rootHash", digest_string(&c->root_hash));
         json_object_object_add(root, "artifacts", list);
         for (size_t i = 0; r >= 0 && i < c->artifacts.count; i++)
-                r = describe_artifact(output_fd, &c->artifacts.items[i], list, err);
+                r = describe_artifact(d->dir_fd, &c->artifacts.items[i], list, err);
         text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY);
         if (r >= 0 && !text)
                 r = error_oom(err);
         if (r >= 0)
-                r = file_write(output_fd, RECEIPT_NAME, text, strlen(text), 0644, err);
+                r = fill_draft(d, text, err);
         json_object_put(root);
-        return r;
+        return r < 0 ? r : draft_publish(d, err);
 }

@@ -4,6 +4,7 @@
 /* The identity of a build's inputs, and the receipt that lets an unchanged build stop early. */
 
 #include "compose.h"
+#include "io.h"
 
 /* sha256 over everything a build depends on: this program, manifest and layers with all their
  * files, programs for the image, packages, id allocations, epoch, base (zeros: none), and the
@@ -16,5 +17,9 @@ int inputs_key(const struct workdir *w, const struct manifest *m,
 /* Fills c from the receipt in the output directory when it is for c->key and every artifact is
  * there as it was written; c->unchanged says so. A missing or foreign receipt is no error. */
 int receipt_check(int output_fd, struct composition *c, struct error *err) _must_check_;
-/* Written last, durably. */
-int receipt_write(int output_fd, const struct composition *c, struct error *err) _must_check_;
+/* Makes the receipt's draft, with room for what will stand there: before anything is published, so
+ * that a full disk shows before. */
+int receipt_draft(int output_fd, const struct composition *c, struct draft *ret,
+                  struct error *err) _must_check_;
+/* Says in it how the published artifacts look, and publishes it, durably. */
+int receipt_publish(struct draft *d, const struct composition *c, struct error *err) _must_check_;

@@ -183,7 +183,7 @@ class SecureBoot(unittest.TestCase):
     def test_elsewhere_refused(self):
         requests, output = self.ask("requests")
         self.answer_all(requests, self.others)
-        self.fails(self.attach(requests, output), "uki.signed.efi", "not by this certificate")
+        self.fails(self.attach(requests, output), "boot-loader.signed.efi", "not by this certificate")
         self.answer_all(requests)
         good = {p.name: p.read_bytes() for p in requests.iterdir() if p.is_file()}
         names = json.loads(good["signing.json"])
