@@ -3,28 +3,28 @@
 /* vmware-host [--dump FILE] [NAME=VALUE...] -- COMMAND...
  *
  * Runs a command as if in a virtual machine of VMware that has these variables. The command is
- * traced: at CPUID, which is made to fault, the processor tells of VMware; an access to the
- * hypervisor's port faults anyway and is answered as the hypervisor would. So a client's own
+ * traced: at CPUID, in whose place there are breakpoints, the processor tells of VMware; an access
+ * to the hypervisor's port faults anyway and is answered as the hypervisor would. So a client's own
  * instructions are what is tested, ours or that of VMware's tools, and each shows that this host is
  * a fair one for the other.
  *
- * The protocol is that of ignition/vmware.c. FILE gets the variables as they are at the end. 77:
- * the processor cannot make CPUID fault. */
+ * The protocol is that of ignition/vmware.c. FILE gets the variables as they are at the end. */
 
 #if defined(__x86_64__)
 
-#include <asm/prctl.h>
 #include <cpuid.h>
+#include <elf.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
 #include "io.h"
 #include "strv.h"
 
-enum { SKIPPED = 77, CHANNEL = 3, VARIABLES_MAX = 32, TEXT_MAX = 1 << 20 };
+enum { CHANNEL = 3, VARIABLES_MAX = 32, TEXT_MAX = 1 << 20 };
+enum { BREAKPOINT = 0xcc, CPUID_WATCHED = 0xa2cc /* its first byte, 0x0f, is replaced */ };
 enum { COMMAND_VERSION = 0x0a, COMMAND_MESSAGE = 0x1e };
 enum { OPEN, SEND_LENGTH, SEND_DATA, GET_LENGTH, GET_DATA, GET_END, CLOSE };
 
@@ -39,6 +39,9 @@ static struct {
         char command[TEXT_MAX], answer[TEXT_MAX + 3];
         size_t command_size, answer_size, at;
 } host;
+
+static uint64_t entry; /* where the newest program stops first; 0: it has */
+static long entry_text;
 
 static _Noreturn void die(const char *what)
 {
@@ -208,55 +211,111 @@ static bool emulate(pid_t pid)
         if (ptrace(PTRACE_GETREGS, pid, NULL, &r) < 0)
                 die("registers");
         text = ptrace(PTRACE_PEEKTEXT, pid, r.rip, NULL);
-        if ((text & 0xffff) == 0xa20f) {
+        if ((text & 0xff) != 0xed || (r.rdx & 0xffff) != 0x5658)
+                return false;
+        port_in(&r);
+        r.rip += 1;
+        if (ptrace(PTRACE_SETREGS, pid, NULL, &r) < 0)
+                die("registers");
+        return true;
+}
+
+/* ---- breakpoints ---- */
+
+static long poke(pid_t pid, uint64_t address, long text)
+{
+        long before = ptrace(PTRACE_PEEKTEXT, pid, address, NULL);
+
+        if (ptrace(PTRACE_POKETEXT, pid, address, text) < 0)
+                die("breakpoint");
+        return before;
+}
+
+static void set_breakpoint(pid_t pid, uint64_t address)
+{
+        long text = ptrace(PTRACE_PEEKTEXT, pid, address, NULL);
+
+        poke(pid, address, (text & ~0xffL) | BREAKPOINT);
+}
+
+/* At each CPUID of a program or library that lies in memory from `base` on. */
+static void watch_cpuid(pid_t pid, const char *path, uint64_t base)
+{
+        _cleanup_free_ char *command = string_format("objdump -d --no-show-raw-insn '%s'", path);
+        _cleanup_free_ char *line = NULL;
+        FILE *listing = popen(command, "r");
+        unsigned long long address;
+        size_t size = 0;
+
+        if (!listing)
+                die("objdump");
+        while (getline(&line, &size, listing) >= 0)
+                if (strstr(line, "\tcpuid") && sscanf(line, " %llx:", &address) == 1)
+                        set_breakpoint(pid, base + address);
+        if (pclose(listing) != 0)
+                die(command);
+}
+
+/* The program, and VMware's library: those in whose CPUID it is the hypervisor that answers. */
+static void watch_all(pid_t pid)
+{
+        char exe[PATH_MAX] = "", name[64], line[PATH_MAX + 128], path[PATH_MAX];
+        unsigned long long start, offset;
+        FILE *maps;
+
+        snprintf(name, sizeof(name), "/proc/%d/exe", pid);
+        if (readlink(name, exe, sizeof(exe) - 1) < 0)
+                die(name);
+        snprintf(name, sizeof(name), "/proc/%d/maps", pid);
+        maps = fopen(name, "re");
+        if (!maps)
+                die(name);
+        while (fgets(line, sizeof(line), maps))
+                if (sscanf(line, "%llx-%*x %*s %llx %*s %*s %s", &start, &offset, path) == 3 &&
+                    offset == 0 && (streq(path, exe) || strstr(path, "/libvmtools")))
+                        watch_cpuid(pid, path, start);
+        fclose(maps);
+}
+
+/* Where the program itself begins, when its libraries are there. */
+static void stop_at_entry(pid_t pid)
+{
+        uint64_t pair[2] = {};
+        char name[64];
+        FILE *auxv;
+
+        snprintf(name, sizeof(name), "/proc/%d/auxv", pid);
+        auxv = fopen(name, "re");
+        while (auxv && pair[0] != AT_ENTRY && fread(pair, sizeof(pair), 1, auxv) == 1)
+                ;
+        if (pair[0] != AT_ENTRY)
+                die(name);
+        fclose(auxv);
+        entry = pair[1];
+        entry_text = ptrace(PTRACE_PEEKTEXT, pid, entry, NULL);
+        set_breakpoint(pid, entry);
+}
+
+/* Carries out the instruction in whose place the breakpoint was. */
+static bool pass_breakpoint(pid_t pid)
+{
+        struct user_regs_struct r;
+
+        if (ptrace(PTRACE_GETREGS, pid, NULL, &r) < 0)
+                die("registers");
+        if (r.rip - 1 == entry) {
+                poke(pid, entry, entry_text);
+                r.rip = entry;
+                entry = 0;
+                watch_all(pid);
+        } else if ((ptrace(PTRACE_PEEKTEXT, pid, r.rip - 1, NULL) & 0xffff) == CPUID_WATCHED) {
                 cpuid(&r);
-                r.rip += 2;
-        } else if ((text & 0xff) == 0xed && (r.rdx & 0xffff) == 0x5658) {
-                port_in(&r);
                 r.rip += 1;
         } else
                 return false;
         if (ptrace(PTRACE_SETREGS, pid, NULL, &r) < 0)
                 die("registers");
         return true;
-}
-
-static void step(pid_t pid)
-{
-        int status;
-
-        if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0 ||
-            waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
-                die("step");
-}
-
-/* A new program starts with CPUID as it is: once execve() has returned, it calls arch_prctl(). */
-static void make_cpuid_fault(pid_t pid)
-{
-        struct user_regs_struct before, r;
-        long text;
-
-        step(pid);
-        if (ptrace(PTRACE_GETREGS, pid, NULL, &before) < 0)
-                die("registers");
-        r = before;
-        r.rax = SYS_arch_prctl;
-        r.rdi = ARCH_SET_CPUID;
-        r.rsi = 0;
-        text = ptrace(PTRACE_PEEKTEXT, pid, r.rip, NULL);
-        if (ptrace(PTRACE_POKETEXT, pid, r.rip, (text & ~0xffffL) | 0x050f) < 0 ||
-            ptrace(PTRACE_SETREGS, pid, NULL, &r) < 0)
-                die("arch_prctl");
-        step(pid);
-        if (ptrace(PTRACE_GETREGS, pid, NULL, &r) < 0 ||
-            ptrace(PTRACE_POKETEXT, pid, before.rip, text) < 0 ||
-            ptrace(PTRACE_SETREGS, pid, NULL, &before) < 0)
-                die("arch_prctl");
-        if ((long)r.rax < 0) {
-                fprintf(stderr, "CPUID cannot be made to fault\n");
-                kill(pid, SIGKILL);
-                exit(SKIPPED);
-        }
 }
 
 /* Until the first process ends; with what. */
@@ -274,11 +333,12 @@ static int follow(pid_t first)
                         continue;
                 }
                 if (status >> 16 == PTRACE_EVENT_EXEC)
-                        make_cpuid_fault(pid);
+                        stop_at_entry(pid);
+                else if (status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP)
+                        signal = pass_breakpoint(pid) ? 0 : SIGTRAP;
                 else if (WSTOPSIG(status) == SIGSEGV)
                         signal = emulate(pid) ? 0 : SIGSEGV;
-                else if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP &&
-                         WSTOPSIG(status) != SIGTRAP)
+                else if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP)
                         signal = WSTOPSIG(status);
                 ptrace(PTRACE_CONT, pid, NULL, signal);
         }
