@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See elf-file.h. Only program headers are looked at, as the dynamic linker does, so a file whose
- * section headers were stripped reads the same. Tables are taken through libelf (class and byte
- * order are its business); strings are looked up by us, because each must lie inside the string
- * table:
+ * section headers were stripped reads the same. Bytes are taken through libelf (class and byte
+ * order are its business), which reads them from the file as they are asked for: a few KiB of each,
+ * where a mapping would cost faults and a flush of every processor's TLB. Each string must lie
+ * inside the string table:
  *
  *   PT_INTERP            → interpreter
  *   PT_DYNAMIC           → DT_STRTAB/DT_STRSZ first, then DT_NEEDED, DT_SONAME, DT_RUNPATH,
@@ -11,13 +12,15 @@
  */
 
 #include <gelf.h>
-#include <sys/mman.h>
 
 #include "elf-file.h"
 #include "json.h"
 #include "strv.h"
 
-enum { DLOPEN_NOTE_TYPE = 0x407c0c0a };
+enum {
+        DLOPEN_NOTE_TYPE = 0x407c0c0a,
+        TABLE_MAX = 1024 * 1024, /* bytes of a dynamic section, or of a segment of notes */
+};
 
 static const char *const priorities[] = {
         [ELF_SUGGESTED] = "suggested",
@@ -27,8 +30,7 @@ static const char *const priorities[] = {
 
 struct reader {
         Elf *elf;
-        const uint8_t *data;
-        size_t size;
+        uint64_t size;
         uint64_t strings, strings_size; /* file range of the dynamic string table */
         struct elf_info *info;
         bool runpath; /* DT_RUNPATH was seen: DT_RPATH does not count */
@@ -48,13 +50,14 @@ static int malformed(struct error *err, const char *what)
 /* A NUL-terminated string inside [offset, offset + size) of the file; NULL when there is none. */
 static const char *string_at(const struct reader *r, uint64_t offset, uint64_t size)
 {
+        Elf_Data *data;
+
         if (offset >= r->size)
                 return NULL;
         size = MIN(size, r->size - offset);
         size = MIN(size, (uint64_t)ELF_STRING_MAX);
-        if (!memchr(r->data + offset, '\0', size))
-                return NULL;
-        return (const char *)r->data + offset;
+        data = size > 0 ? elf_getdata_rawchunk(r->elf, (int64_t)offset, size, ELF_T_BYTE) : NULL;
+        return data && memchr(data->d_buf, '\0', size) ? data->d_buf : NULL;
 }
 
 static int find_segment(const struct reader *r, size_t index, GElf_Phdr *ret, struct error *err)
@@ -131,11 +134,14 @@ static int read_dynamic_string(struct reader *r, const GElf_Dyn *d, struct error
 
 static int read_dynamic(struct reader *r, const GElf_Phdr *p, struct error *err)
 {
-        Elf_Data *data = elf_getdata_rawchunk(r->elf, (int64_t)p->p_offset, p->p_filesz, ELF_T_DYN);
         uint64_t address = 0;
+        Elf_Data *data;
         GElf_Dyn d;
         int result = 0;
 
+        if (p->p_filesz > TABLE_MAX)
+                return malformed(err, "its dynamic section is too long");
+        data = elf_getdata_rawchunk(r->elf, (int64_t)p->p_offset, p->p_filesz, ELF_T_DYN);
         if (!data)
                 return malformed(err, elf_errmsg(-1));
         for (int i = 0; gelf_getdyn(data, i, &d) && d.d_tag != DT_NULL; i++) {
@@ -206,12 +212,15 @@ static int read_dlopen_note(struct reader *r, const char *text, size_t size, str
 
 static int read_notes(struct reader *r, const GElf_Phdr *p, struct error *err)
 {
-        Elf_Data *data = elf_getdata_rawchunk(r->elf, (int64_t)p->p_offset, p->p_filesz,
-                                              p->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
         size_t next, name, description;
+        Elf_Data *data;
         int result = 0;
         GElf_Nhdr n;
 
+        if (p->p_filesz > TABLE_MAX) /* of a core dump, say */
+                return 0;
+        data = elf_getdata_rawchunk(r->elf, (int64_t)p->p_offset, p->p_filesz,
+                                    p->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
         if (!data)
                 return malformed(err, elf_errmsg(-1));
         for (size_t at = 0;
@@ -279,21 +288,14 @@ void elf_clear_code(char *data, size_t size, size_t block)
         }
 }
 
-int elf_read(const void *data, size_t size, struct elf_info *ret, struct error *err)
+static int read_elf(Elf *elf, uint64_t size, struct elf_info *ret, struct error *err)
 {
-        _cleanup_(elf_end_p) Elf *elf = NULL;
         _cleanup_elf_info_ struct elf_info info = {};
-        struct reader r = { .data = data, .size = size, .info = &info };
+        struct reader r = { .elf = elf, .size = size, .info = &info };
         size_t n_segments;
         GElf_Ehdr header;
         int result = 0;
 
-        if (size < SELFMAG || memcmp(data, ELFMAG, SELFMAG) != 0)
-                return 0;
-        if (elf_version(EV_CURRENT) == EV_NONE)
-                return malformed(err, elf_errmsg(-1));
-        /* libelf wants a pointer to non-const and only reads through it. */
-        elf = r.elf = elf_memory((char *)(uintptr_t)data, size);
         if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header) ||
             elf_getphdrnum(elf, &n_segments) < 0)
                 return malformed(err, elf_errmsg(-1));
@@ -308,10 +310,23 @@ int elf_read(const void *data, size_t size, struct elf_info *ret, struct error *
         return 1;
 }
 
-static int read_mapped(const struct content *content, struct elf_info *ret, struct error *err)
+int elf_read(const void *data, size_t size, struct elf_info *ret, struct error *err)
 {
+        _cleanup_(elf_end_p) Elf *elf = NULL;
+
+        if (size < SELFMAG || memcmp(data, ELFMAG, SELFMAG) != 0)
+                return 0;
+        if (elf_version(EV_CURRENT) == EV_NONE)
+                return malformed(err, elf_errmsg(-1));
+        /* libelf wants a pointer to non-const and only reads through it. */
+        elf = elf_memory((char *)(uintptr_t)data, size);
+        return read_elf(elf, size, ret, err);
+}
+
+static int read_file(const struct content *content, struct elf_info *ret, struct error *err)
+{
+        _cleanup_(elf_end_p) Elf *elf = NULL;
         char magic[SELFMAG];
-        void *map;
         int r;
 
         if (content->size < sizeof(magic))
@@ -319,12 +334,10 @@ static int read_mapped(const struct content *content, struct elf_info *ret, stru
         r = content_read(content, magic, sizeof(magic), 0, err);
         if (r < 0 || memcmp(magic, ELFMAG, SELFMAG) != 0)
                 return r;
-        map = mmap(NULL, content->size, PROT_READ, MAP_PRIVATE, content->fd, 0);
-        if (map == MAP_FAILED)
-                return error_errno(err, "Mapping an ELF file");
-        r = elf_read(map, content->size, ret, err);
-        munmap(map, content->size);
-        return r;
+        if (elf_version(EV_CURRENT) == EV_NONE)
+                return malformed(err, elf_errmsg(-1));
+        elf = elf_begin(content->fd, ELF_C_READ, NULL);
+        return read_elf(elf, content->size, ret, err);
 }
 
 int elf_load(const struct tree_inode *inode, const struct content_store *store,
@@ -338,7 +351,7 @@ int elf_load(const struct tree_inode *inode, const struct content_store *store,
         r = content_open(inode, store, &content, err);
         if (r < 0)
                 return r;
-        return content.fd >= 0 ? read_mapped(&content, ret, err)
+        return content.fd >= 0 ? read_file(&content, ret, err)
                                : elf_read(content.data, content.size, ret, err);
 }
 

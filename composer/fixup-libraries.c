@@ -14,6 +14,8 @@ enum { INCLUDE_DEPTH_MAX = 8 };
 
 struct libraries {
         struct fixup_context *c;
+        const struct tree_inode **done; /* of this directory: no other name needs a look at them */
+        size_t n_done, done_capacity;
         uint32_t flags; /* of the image's architecture */
         struct ld_cache_entry *items;
         size_t count, capacity;
@@ -27,6 +29,7 @@ static void libraries_done(struct libraries *l)
                 free(l->items[i].path);
         }
         free(l->items);
+        free(l->done);
 }
 
 /* ---- the directories ---- */
@@ -126,7 +129,24 @@ static int add_library(struct libraries *l, const char *directory, const char *s
         return entry.soname && entry.path ? 0 : error_oom(err);
 }
 
-/* Libraries for other machines and linker scripts are passed over. */
+static bool is_done(const struct libraries *l, const struct tree_inode *inode)
+{
+        for (size_t i = 0; i < l->n_done; i++)
+                if (l->done[i] == inode)
+                        return true;
+        return false;
+}
+
+static int note_done(struct libraries *l, const struct tree_inode *inode, struct error *err)
+{
+        if (array_reserve(&l->done, &l->done_capacity, l->n_done + 1, sizeof(*l->done)) < 0)
+                return error_oom(err);
+        l->done[l->n_done++] = inode;
+        return 0;
+}
+
+/* Libraries for other machines and linker scripts are passed over. One without a soname is known by
+ * each of its names. */
 static int look_at(struct libraries *l, const char *directory, const char *name, struct error *err)
 {
         _cleanup_elf_info_ struct elf_info info = {};
@@ -136,14 +156,15 @@ static int look_at(struct libraries *l, const char *directory, const char *name,
 
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         node = tree_resolve(l->c->tree, path);
-        if (!node || !S_ISREG(node->inode->mode))
+        if (!node || !S_ISREG(node->inode->mode) || is_done(l, node->inode))
                 return 0;
         r = elf_load(node->inode, l->c->store, &info, err);
         if (r < 0)
                 return error_prefix(err, r, "%s", path);
         if (r == 0 || info.type != 3 /* ET_DYN */ || ld_cache_flags(info.machine) != l->flags)
-                return 0;
-        return add_library(l, directory, info.soname ?: name, name, err);
+                return note_done(l, node->inode, err);
+        r = info.soname ? note_done(l, node->inode, err) : 0;
+        return r < 0 ? r : add_library(l, directory, info.soname ?: name, name, err);
 }
 
 /* Names are collected first: links may be added while looking. Real files come before links, so
@@ -154,6 +175,7 @@ static int scan_directory(struct libraries *l, const char *path, struct error *e
         _cleanup_strv_ char **files = NULL, **links = NULL;
         int r = 0;
 
+        l->n_done = 0;
         for (size_t i = 0; directory && i < directory->n_children; i++) {
                 const struct tree_node *node = directory->children[i];
 
