@@ -6,7 +6,7 @@
 #include "io.h"
 #include "openssl.h"
 
-enum { READ_SIZE = 1024 * 1024 };
+enum { READ_SIZE = 64 * 1024 };
 
 int hasher_init(struct hasher *h, struct error *err)
 {
@@ -78,12 +78,9 @@ void sha256_each(const void *data, size_t size, size_t count, struct sha256 *ret
 int sha256_fd(int fd, uint64_t offset, uint64_t size, struct sha256 *ret, struct error *err)
 {
         _cleanup_hasher_ struct hasher hasher = {};
-        _cleanup_free_ char *buffer = malloc(READ_SIZE);
-        int r;
+        char buffer[READ_SIZE];
+        int r = hasher_init(&hasher, err);
 
-        if (!buffer)
-                return error_oom(err);
-        r = hasher_init(&hasher, err);
         if (r < 0)
                 return r;
         while (size > 0) {

@@ -11,6 +11,7 @@
 
 #include "interrupt.h"
 #include "io.h"
+#include "memory.h"
 
 enum { COPY_BUFFER_SIZE = 256 * 1024 };
 
@@ -190,7 +191,7 @@ int file_read(int dir_fd, const char *path, size_t limit, char **ret, size_t *re
 {
         _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         _cleanup_free_ char *data = NULL;
-        size_t size = 0, capacity = 0;
+        size_t size = 0, capacity;
         struct stat st;
         int r;
 
@@ -201,7 +202,9 @@ int file_read(int dir_fd, const char *path, size_t limit, char **ret, size_t *re
         if (S_ISDIR(st.st_mode))
                 return error_code(err, -EISDIR, "%s", path);
         /* Files in /proc and /sys say size 0, so read until the end in any case. */
-        if (array_reserve(&data, &capacity, MIN((size_t)st.st_size, limit) + 2, 1) < 0)
+        capacity = MIN((size_t)st.st_size, limit) + 2;
+        data = memory_large(capacity);
+        if (!data)
                 return error_oom(err);
         for (;;) {
                 size_t got;

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <endian.h>
 
+#include "memory.h"
 #include "pe.h"
 
 enum {
@@ -362,10 +363,11 @@ int pe_append(const void *data, size_t size, const struct uki_section *sections,
         r = place(sections, n_sections, size, &pe, &total, err);
         if (r < 0)
                 return r;
-        image = calloc(1, total);
+        image = memory_large(total);
         if (!image)
                 return error_oom(err);
         memcpy(image, data, size);
+        memset(image + size, 0, total - size);
         put_headers(image, &pe);
         put_old_sections(image, &pe, n_old);
         for (size_t i = 0; i < n_sections; i++)

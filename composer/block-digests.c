@@ -9,7 +9,7 @@
 #include "io.h"
 #include "parallel.h"
 
-enum { CHUNK_SIZE = 1024 * 1024, CHUNK_BLOCKS = CHUNK_SIZE / BLOCK_SIZE };
+enum { PIECE_SIZE = 64 * 1024 }; /* what is read at once */
 
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err)
 {
@@ -50,23 +50,22 @@ int block_digests_of(struct block_digests *b, const void *data, uint64_t size, s
         return 0;
 }
 
-static int read_blocks(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
-                       struct error *err)
+int block_digests_fill(struct block_digests *b, uint64_t first, int fd, uint64_t offset,
+                       uint64_t size, struct error *err)
 {
-        _cleanup_free_ uint8_t *buffer = malloc(CHUNK_SIZE);
+        uint8_t buffer[PIECE_SIZE];
 
-        if (!buffer)
-                return error_oom(err);
-        for (uint64_t done = 0; done < size; done += CHUNK_SIZE) {
-                size_t n = (size_t)MIN(size - done, (uint64_t)CHUNK_SIZE), got;
+        for (uint64_t done = 0; done < size; done += PIECE_SIZE) {
+                size_t n = (size_t)MIN(size - done, (uint64_t)PIECE_SIZE), got;
                 int r = io_pread(fd, buffer, n, offset + done, &got, err);
 
                 if (r < 0)
                         return r;
                 if (got < n)
                         return error_set(err, -ENODATA, "file ends early");
-                memset(buffer + n, 0, CHUNK_SIZE - n);
-                block_digests_set(b, done / BLOCK_SIZE, buffer, DIV_ROUND_UP(n, BLOCK_SIZE));
+                memset(buffer + n, 0, PIECE_SIZE - n);
+                block_digests_set(b, first + done / BLOCK_SIZE, buffer,
+                                  DIV_ROUND_UP(n, BLOCK_SIZE));
         }
         return 0;
 }
@@ -78,7 +77,7 @@ int block_digests_read(struct block_digests *b, int fd, uint64_t offset, uint64_
         int r = block_digests_init(&read, DIV_ROUND_UP(size, BLOCK_SIZE), err);
 
         if (r >= 0)
-                r = read_blocks(&read, fd, offset, size, err);
+                r = block_digests_fill(&read, 0, fd, offset, size, err);
         if (r < 0)
                 block_digests_done(&read);
         else
@@ -106,7 +105,11 @@ bool known_blocks_find(const struct known_blocks *known, uint64_t offset, uint64
 
 /* ---- sparse files ---- */
 
-enum { WINDOW_CHUNKS = 64 }; /* are read side by side */
+enum {
+        CHUNK_SIZE = 1024 * 1024,
+        CHUNK_BLOCKS = CHUNK_SIZE / BLOCK_SIZE,
+        WINDOW_CHUNKS = 64, /* are read side by side */
+};
 
 struct chunk {
         uint64_t offset, size;
@@ -137,28 +140,13 @@ static void update_number(struct hasher *h, uint64_t number)
         hasher_update(h, &number, sizeof(number));
 }
 
-/* Digests of the chunk's blocks; a last, partial one counts as if zeros followed. */
 static int read_chunk(void *context, size_t index, struct error *err)
 {
         struct sparse *s = context;
         const struct chunk *c = &s->chunks[index];
-        _cleanup_free_ uint8_t *buffer = NULL;
-        size_t got;
-        int r;
 
-        if (c->known)
-                return 0;
-        buffer = malloc(CHUNK_SIZE);
-        if (!buffer)
-                return error_oom(err);
-        r = io_pread(s->fd, buffer, c->size, c->offset, &got, err);
-        if (r < 0)
-                return r;
-        if (got < c->size)
-                return error_set(err, -ENODATA, "file ends early");
-        memset(buffer + c->size, 0, CHUNK_SIZE - c->size);
-        block_digests_set(&s->window, c->first, buffer, DIV_ROUND_UP(c->size, BLOCK_SIZE));
-        return 0;
+        return c->known ? 0
+                        : block_digests_fill(&s->window, c->first, s->fd, c->offset, c->size, err);
 }
 
 /* What has been collected goes into the digest, in order. */

@@ -15,7 +15,11 @@ struct block_digests {
 
 /* Of `count` blocks of zeros, which is what a hole reads as. */
 int block_digests_init(struct block_digests *b, uint64_t count, struct error *err) _must_check_;
-/* Of the blocks of a range of a file; a last, partial one counts as if zeros followed. */
+/* Sets those from `first` on to those of a range of a file, of which a last, partial block counts
+ * as if zeros followed; -ENODATA when the file ends early. */
+int block_digests_fill(struct block_digests *b, uint64_t first, int fd, uint64_t offset,
+                       uint64_t size, struct error *err) _must_check_;
+/* Those of a range of a file and no others. */
 int block_digests_read(struct block_digests *b, int fd, uint64_t offset, uint64_t size,
                        struct error *err) _must_check_;
 /* The same of what is in memory. */

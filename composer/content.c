@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "io.h"
+#include "memory.h"
 #include "tree.h"
 
 static int open_path(const struct tree_inode *inode, struct content *ret, struct error *err)
@@ -95,7 +96,7 @@ int content_load(const struct tree_inode *inode, const struct content_store *sto
         r = content_open(inode, store, &content, err);
         if (r < 0)
                 return r;
-        data = malloc((size_t)content.size + 1);
+        data = memory_large((size_t)content.size + 1);
         if (!data)
                 return error_oom(err);
         r = content_read(&content, data, (size_t)content.size, 0, err);

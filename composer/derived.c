@@ -32,6 +32,38 @@ int derived_load(int cache_fd, const char *name, size_t limit, char **ret, size_
         return 1;
 }
 
+/* Whether the file ends with the digest of what is before, *ret_size bytes. */
+static bool is_sound(int fd, uint64_t limit, uint64_t *ret_size)
+{
+        struct sha256 digest, found;
+        struct stat st;
+        size_t got;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < SHA256_SIZE ||
+            (uint64_t)st.st_size - SHA256_SIZE > limit)
+                return false;
+        *ret_size = (uint64_t)st.st_size - SHA256_SIZE;
+        return sha256_fd(fd, 0, *ret_size, &digest, NULL) >= 0 &&
+               io_pread(fd, found.bytes, SHA256_SIZE, *ret_size, &got, NULL) >= 0 &&
+               got == SHA256_SIZE && sha256_equal(&digest, &found);
+}
+
+int derived_open(int cache_fd, const char *name, uint64_t limit, int *ret, uint64_t *ret_size,
+                 struct error *err)
+{
+        _cleanup_free_ char *path = string_format("derived/%s", name);
+        _cleanup_close_ int fd = -1;
+
+        if (!path)
+                return error_oom(err);
+        fd = openat(cache_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (!is_sound(fd, limit, ret_size))
+                return 0;
+        (void)!futimens(fd, NULL); /* not to be pruned */
+        *ret = TAKE_FD(fd);
+        return 1;
+}
+
 int derived_keep(int cache_fd, const char *name, const void *data, size_t size, struct error *err)
 {
         _cleanup_close_ int directory = path_open_dir(cache_fd, "derived", 0755, err);

@@ -12,6 +12,10 @@
  * most `limit` bytes. */
 int derived_load(int cache_fd, const char *name, size_t limit, char **ret, size_t *ret_size,
                  struct error *err) _must_check_;
+/* The same, of what is only copied on: *ret is the entry open for reading, in which *ret_size bytes
+ * are the result; caller closes. */
+int derived_open(int cache_fd, const char *name, uint64_t limit, int *ret, uint64_t *ret_size,
+                 struct error *err) _must_check_;
 int derived_keep(int cache_fd, const char *name, const void *data, size_t size,
                  struct error *err) _must_check_;
 

@@ -15,6 +15,7 @@
 #include "erofs-internal.h"
 #include "interrupt.h"
 #include "io.h"
+#include "memory.h"
 #include "parallel.h"
 
 enum { TURN_POLL_NS = 100 * 1000 * 1000, HOLE_SIZE_MIN = 1024 * 1024 };
@@ -23,8 +24,8 @@ enum { TURN_POLL_NS = 100 * 1000 * 1000, HOLE_SIZE_MIN = 1024 * 1024 };
 struct workspace {
         struct workspace *next;
         struct codec *codec;    /* NULL: nothing is compressed */
-        uint8_t *in, *scratch;  /* one piece each: as it is, and compressed */
         uint8_t *out;           /* blocks of a batch */
+        uint8_t *in, *scratch;  /* behind it, one piece each: as it is, and compressed */
         struct sha256 *digests; /* of these */
 };
 
@@ -48,8 +49,6 @@ static void workspace_free(struct workspace *s)
         if (!s)
                 return;
         codec_free(s->codec);
-        free(s->in);
-        free(s->scratch);
         free(s->out);
         free(s->digests);
         free(s);
@@ -65,16 +64,17 @@ static size_t batch_size_max(const struct erofs_image *image)
 static int workspace_new(const struct erofs_image *image, struct workspace **ret, struct error *err)
 {
         _cleanup_(workspace_free_p) struct workspace *s = calloc(1, sizeof(*s));
+        const size_t batch = batch_size_max(image);
         int r = 0;
 
         if (!s)
                 return error_oom(err);
-        s->out = aligned_alloc(IO_DIRECT_ALIGN, batch_size_max(image));
-        s->in = malloc(image->piece_size);
-        s->scratch = malloc(image->piece_size);
-        s->digests = calloc(batch_size_max(image) / EROFS_BLOCK_SIZE, sizeof(*s->digests));
-        if (!s->out || !s->in || !s->scratch || !s->digests)
+        s->out = memory_large(MAX(batch + 2 * (size_t)image->piece_size, (size_t)MEMORY_HUGE_PAGE));
+        s->digests = calloc(batch / EROFS_BLOCK_SIZE, sizeof(*s->digests));
+        if (!s->out || !s->digests)
                 return error_oom(err);
+        s->in = s->out + batch;
+        s->scratch = s->in + image->piece_size;
         if (image->codec.kind != CODEC_NONE)
                 r = codec_new(&image->codec, image->piece_size, &s->codec, err);
         if (r >= 0)

@@ -199,22 +199,12 @@ static int read_chunk(void *context, size_t index, struct error *err)
         const struct reading *job = context;
         uint64_t position = (uint64_t)index * CHUNK_SIZE;
         uint64_t size = MIN(job->file->size - position, (uint64_t)CHUNK_SIZE);
-        _cleanup_free_ uint8_t *buffer = NULL;
-        size_t got;
-        int r;
+        const uint64_t offset = job->file->offset + position;
 
-        if (is_hole(job->file->fd, job->file->offset + position, size))
-                return 0;
-        buffer = malloc(size);
-        if (!buffer)
-                return error_oom(err);
-        r = io_pread(job->file->fd, buffer, size, job->file->offset + position, &got, err);
-        if (r < 0)
-                return r;
-        if (got < size)
-                return error_set(err, -ENODATA, "file ends early");
-        block_digests_set(job->digests, position / BLOCK_SIZE, buffer, size / BLOCK_SIZE);
-        return 0;
+        return is_hole(job->file->fd, offset, size)
+                       ? 0
+                       : block_digests_fill(job->digests, position / BLOCK_SIZE, job->file->fd,
+                                            offset, size, err);
 }
 
 int image_file_digests(const struct image_file *f, unsigned threads, struct block_digests *ret,

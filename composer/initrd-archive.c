@@ -41,8 +41,9 @@ enum kind { SKELETON, MODULES, BUCKET, LARGE = BUCKET + N_BUCKETS };
 struct part {
         unsigned kind;                /* enum kind; BUCKET and on: which */
         const struct tree_node *node; /* LARGE: the file */
-        char *data;                   /* compressed */
-        size_t size;
+        char *data;                   /* compressed just now; NULL: it is in the cache */
+        int fd;                       /* there; -1: it is not */
+        uint64_t size;
 };
 
 struct archive {
@@ -54,8 +55,10 @@ struct archive {
 
 static void archive_done(struct archive *a)
 {
-        for (size_t i = 0; i < a->count; i++)
+        for (size_t i = 0; i < a->count; i++) {
                 free(a->parts[i].data);
+                close_p(&a->parts[i].fd);
+        }
         free(a->parts);
 }
 
@@ -89,7 +92,7 @@ static int add_part(struct archive *a, unsigned kind, const struct tree_node *no
 {
         if (array_reserve(&a->parts, &a->capacity, a->count + 1, sizeof(*a->parts)) < 0)
                 return error_oom(err);
-        a->parts[a->count++] = (struct part){ .kind = kind, .node = node };
+        a->parts[a->count++] = (struct part){ .kind = kind, .node = node, .fd = -1 };
         return 0;
 }
 
@@ -135,18 +138,20 @@ static int fill_part(void *context, size_t index, struct error *err)
         const int level = a->initrd->level ?: COMPRESS_LEVEL_DEFAULT;
         _cleanup_buffer_ struct buffer plain = {};
         char name[ENTRY_NAME_SIZE];
+        size_t size;
         int r;
 
         r = entry_name(a, &filter, level, name, err);
         if (r >= 0)
-                r = derived_load(a->cache_fd, name, ARCHIVE_MAX, &p->data, &p->size, err);
+                r = derived_open(a->cache_fd, name, ARCHIVE_MAX, &p->fd, &p->size, err);
         if (r != 0)
                 return MIN(r, 0);
         r = cpio_write(a->initrd->tree, a->initrd->store, MTIME, &filter, &plain, err);
         if (r < 0)
                 return r;
-        r = compress(plain.data, plain.size, level, &p->data, &p->size, err);
-        return r < 0 ? r : derived_keep(a->cache_fd, name, p->data, p->size, err);
+        r = compress(plain.data, plain.size, level, &p->data, &size, err);
+        p->size = size;
+        return r < 0 ? r : derived_keep(a->cache_fd, name, p->data, size, err);
 }
 
 static int write_parts(const struct archive *a, int fd, struct error *err)
@@ -155,9 +160,12 @@ static int write_parts(const struct archive *a, int fd, struct error *err)
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < a->count; i++) {
+                const struct part *p = &a->parts[i];
+
                 at = ROUND_UP(at, (uint64_t)BLOCK_SIZE);
-                r = io_pwrite(fd, a->parts[i].data, a->parts[i].size, at, err);
-                at += a->parts[i].size;
+                r = p->data ? io_pwrite(fd, p->data, p->size, at, err)
+                            : io_copy(p->fd, 0, fd, at, p->size, err);
+                at += p->size;
         }
         return r;
 }
