@@ -32,3 +32,21 @@ int uki_build(const struct uki_input *in, char **ret, size_t *ret_size, struct e
         return error_prefix(
                 err, pe_append(in->stub, in->stub_size, sections, n, ret, ret_size, err), "UKI");
 }
+
+int uki_set_cmdline(char *image, size_t size, const char *cmdline, size_t *ret_offset,
+                    struct error *err)
+{
+        const struct pe_section *section;
+        struct pe pe;
+        int r = pe_read(image, size, &pe, err);
+
+        if (r < 0)
+                return error_prefix(err, r, "UKI");
+        section = pe_find(&pe, ".cmdline");
+        if (!section || section->memory_size != strlen(cmdline) ||
+            section->file_size < section->memory_size)
+                return error_set(err, -EINVAL, "UKI: no room for that command line");
+        memcpy(image + section->offset, cmdline, section->memory_size);
+        *ret_offset = section->offset;
+        return 0;
+}

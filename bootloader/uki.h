@@ -26,3 +26,8 @@ struct uki_input {
  * PE32+ image or has no room for the section headers. */
 int uki_build(const struct uki_input *in, char **ret, size_t *ret_size,
               struct error *err) _must_check_;
+
+/* Puts another command line into an image that is not signed, at *ret_offset; -EINVAL unless it is
+ * as long as the one that is there. */
+int uki_set_cmdline(char *image, size_t size, const char *cmdline, size_t *ret_offset,
+                    struct error *err) _must_check_;

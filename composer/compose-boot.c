@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See compose-internal.h. The disk is begun while the UKI is made, which only needs to be put there
- * then. */
+/* See compose-internal.h. Of what starts the image only the root hash on the kernel's command line
+ * waits for the image: the ESP and the UKI are made beside it, with zeros in that place. */
 
 #include <sys/mman.h>
 
 #include "authenticode.h"
 #include "compose-internal.h"
+#include "disk.h"
+#include "esp.h"
 #include "kernel-image.h"
 #include "parallel.h"
 #include "strv.h"
@@ -15,6 +17,34 @@
 static char *draft_path(const struct run *run, const struct draft *d)
 {
         return string_format("%s/%s", run->w->output_path, d->temp);
+}
+
+/* ---- layout ---- */
+
+/* Bytes of what the ESP has besides boot loader and UKI. */
+static uint64_t other_esp_files(const struct run *run)
+{
+        uint64_t size = run->shim.loader_size + run->shim.manager_size;
+
+        for (size_t i = 0; i < ENROLMENT_FILES; i++)
+                size += run->signers.enrolment[i].size;
+        return size;
+}
+
+/* Of an image whose UKI has that size, 0: not known yet, which moves nothing. */
+static int plan_layout(struct run *run, uint64_t uki_size, struct error *err)
+{
+        const struct layout_contents contents = {
+                .usr_size = run->c->usr_size,
+                .tree_size = run->c->tree_size,
+                .uki_size = uki_size,
+                .boot_size = run->boot_loader_size,
+                .other_size = other_esp_files(run),
+                .root_hash = run->c->root_hash,
+        };
+
+        layout_minimum(&contents, &run->minimum);
+        return layout_plan(run->m, &contents, &run->c->layout, err);
 }
 
 /* ---- boot ---- */
@@ -47,8 +77,22 @@ static int load_boot_loader(struct run *run, struct error *err)
         return r;
 }
 
+int compose_begin_boot(struct run *run, struct error *err)
+{
+        struct draft *draft = NULL;
+        int r = load_boot_loader(run, err);
+
+        if (r >= 0)
+                r = plan_layout(run, 0, err);
+        if (r >= 0)
+                r = compose_draft_output(run, ".efi", &draft, err);
+        if (r >= 0)
+                run->uki = draft;
+        return r;
+}
+
 /* The UKI around the initrd. */
-static int build_uki(struct run *run, struct error *err)
+int compose_prepare_uki(struct run *run, struct error *err)
 {
         struct content_store store = repo_contents(run->w->repo);
         size_t size = run->c->initrd_size;
@@ -57,28 +101,29 @@ static int build_uki(struct run *run, struct error *err)
 
         if (initrd == MAP_FAILED)
                 return error_errno(err, "initrd");
-        r = kernel_image_build(run->m, &run->signers, run->c->merge.tree, &store,
-                               &run->c->root_hash, initrd, size, &run->uki_image, &run->c->uki_size,
-                               err);
+        r = kernel_image_build(run->m, &run->signers, run->c->merge.tree, &store, initrd, size,
+                               &run->uki_image, &run->c->uki_size, err);
         munmap(initrd, size);
         close_p(&run->initrd_fd);
-        return r < 0 ? r : sign_image(run, "uki", &run->uki_image, &run->c->uki_size, err);
+        return r < 0 ? r : io_pwrite(run->uki->fd, run->uki_image, run->c->uki_size, 0, err);
 }
 
-static int write_uki(struct run *run, struct error *err)
+int compose_step_uki(struct run *run, struct error *err)
 {
-        struct draft *draft = NULL;
-        int r = build_uki(run, err);
+        struct kernel_image_change change;
+        int r = kernel_image_finish(run->m, &run->signers, &run->c->root_hash, &run->uki_image,
+                                    &run->c->uki_size, &change, err);
 
+        if (r >= 0 && run->m->trust.secure_boot) {
+                r = sign_image(run, "uki", &run->uki_image, &run->c->uki_size, err);
+                change = (struct kernel_image_change){ 0, run->c->uki_size };
+        }
         if (r >= 0)
-                r = compose_draft_output(run, ".efi", &draft, err);
+                r = io_pwrite(run->uki->fd, run->uki_image + change.offset, change.size,
+                              change.offset, err);
         if (r >= 0)
-                r = io_write(draft->fd, run->uki_image, run->c->uki_size, err);
-        if (r < 0)
-                return r;
-        io_sync_ahead(draft->fd);
-        run->uki = draft;
-        return 0;
+                io_sync_ahead(run->uki->fd);
+        return r;
 }
 
 /* ---- signatures from elsewhere ---- */
@@ -120,34 +165,8 @@ int compose_leave_requests(struct run *run, struct error *err)
 
 /* ---- disk ---- */
 
-/* Bytes of what the ESP has besides boot loader and UKI. */
-static uint64_t other_esp_files(const struct run *run)
-{
-        uint64_t size = run->shim.loader_size + run->shim.manager_size;
-
-        for (size_t i = 0; i < ENROLMENT_FILES; i++)
-                size += run->signers.enrolment[i].size;
-        return size;
-}
-
-/* Of an image whose UKI has that size, 0: not known yet, which moves nothing. */
-static int plan_layout(struct run *run, uint64_t uki_size, struct error *err)
-{
-        const struct layout_contents contents = {
-                .usr_size = run->c->usr_size,
-                .tree_size = run->c->tree_size,
-                .uki_size = uki_size,
-                .boot_size = run->boot_loader_size,
-                .other_size = other_esp_files(run),
-                .root_hash = run->c->root_hash,
-        };
-
-        layout_minimum(&contents, &run->minimum);
-        return layout_plan(run->m, &contents, &run->c->layout, err);
-}
-
-/* Everything around the slots but the UKI. */
-static int write_disk(struct run *run, struct error *err)
+/* All of the ESP but the UKI. */
+int compose_prepare_esp(struct run *run, struct error *err)
 {
         _cleanup_free_ char *disk = draft_path(run, run->disk);
         const struct esp_contents contents = {
@@ -158,21 +177,10 @@ static int write_disk(struct run *run, struct error *err)
                 .architecture = run->m->architecture,
                 .epoch = run->c->epoch,
         };
-        int r = disk ? plan_layout(run, 0, err) : error_oom(err);
 
-        return r < 0 ? r : disk_build(&run->c->layout, &contents, disk, run->disk->fd, err);
-}
-
-static int uki_or_disk(void *context, size_t index, struct error *err)
-{
-        return index == 0 ? write_uki(context, err) : write_disk(context, err);
-}
-
-int compose_step_uki(struct run *run, struct error *err)
-{
-        int r = load_boot_loader(run, err);
-
-        return r < 0 ? r : parallel_for(2, run->w->threads ?: 2, uki_or_disk, run, err);
+        if (!disk)
+                return error_oom(err);
+        return esp_write(layout_find(&run->c->layout, PARTITION_ESP, 0), &contents, disk, err);
 }
 
 static int put_uki(struct run *run, struct error *err)
@@ -187,6 +195,13 @@ static int put_uki(struct run *run, struct error *err)
         if (r >= 0)
                 io_sync_ahead(run->disk->fd);
         return r;
+}
+
+static int write_table(struct run *run, struct error *err)
+{
+        _cleanup_free_ char *disk = draft_path(run, run->disk);
+
+        return disk ? disk_write_table(&run->c->layout, disk, run->disk->fd, err) : error_oom(err);
 }
 
 static int predict_pcr(struct run *run, struct error *err)
@@ -211,10 +226,7 @@ static int hash_uki_blocks(struct run *run, struct error *err)
 
 /* The tools that fill the ESP leave a CPU to what must be known of the UKI. */
 static int (*const disk_tasks[])(struct run *run, struct error *err) = {
-        put_uki,
-        predict_pcr,
-        hash_uki,
-        hash_uki_blocks,
+        put_uki, write_table, predict_pcr, hash_uki, hash_uki_blocks,
 };
 
 static int disk_task(void *context, size_t index, struct error *err)

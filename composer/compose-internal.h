@@ -8,10 +8,11 @@
 
 #include "background.h"
 #include "compose.h"
-#include "disk.h"
 #include "image-commit.h"
 #include "io.h"
+#include "layout.h"
 #include "output.h"
+#include "shim.h"
 #include "sign-request.h"
 
 enum { DRAFTS_MAX = 16 };
@@ -67,7 +68,13 @@ int compose_hear_servers(struct run *run, struct error *err) _must_check_;
 void compose_ignore_servers(struct run *run);
 void artifacts_done(struct artifacts *a);
 
-/* compose-boot.c: UKI and boot loader, signed where the manifest wants that; the disk. */
+/* compose-boot.c: UKI and boot loader, signed where the manifest wants that; the disk. First what
+ * must be known before the image is written, then what is made beside it: the UKI, once there is an
+ * initrd, and the ESP. */
+int compose_begin_boot(struct run *run, struct error *err) _must_check_;
+int compose_prepare_uki(struct run *run, struct error *err) _must_check_;
+int compose_prepare_esp(struct run *run, struct error *err) _must_check_;
+/* What waited for the root hash. */
 int compose_step_uki(struct run *run, struct error *err) _must_check_;
 int compose_step_disk(struct run *run, struct error *err) _must_check_;
 /* Leaves behind what the signatures that are missing are of; the image is not finished then. */

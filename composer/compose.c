@@ -179,15 +179,17 @@ static int plan_image(struct run *run, struct error *err)
         return r < 0 ? r : find_room(run, err);
 }
 
-static int draft_disk(struct run *run, struct draft **ret, struct error *err)
+/* The disk is as large as it will be. */
+static int draft_disk(struct run *run, struct error *err)
 {
-        int r = compose_draft_output(run, ".raw", ret, err);
+        struct draft *disk = NULL;
+        int r = compose_draft_output(run, ".raw", &disk, err);
 
         if (r < 0)
                 return r;
-        run->disk = *ret;
-        if (ftruncate((*ret)->fd, (off_t)run->c->layout.disk_size) < 0)
+        if (ftruncate(disk->fd, (off_t)run->c->layout.disk_size) < 0)
                 return error_errno(err, "disk");
+        run->disk = disk;
         return 0;
 }
 
@@ -211,15 +213,10 @@ static int write_image(struct run *run, struct error *err)
         return check_slots(run, erofs_image_size(run->image), err);
 }
 
-/* The disk is as large as it will be. */
 static int step_erofs(struct run *run, struct error *err)
 {
-        struct draft *disk = NULL;
-        int r;
+        int r = write_image(run, err);
 
-        r = draft_disk(run, &disk, err);
-        if (r >= 0)
-                r = write_image(run, err);
         return r >= 0 && run->cache ? extent_cache_finish(run->cache, err) : r;
 }
 
@@ -268,44 +265,69 @@ static int step_initrd(struct run *run, struct error *err)
 
 /* ---- the line ---- */
 
-struct step_row {
-        enum step step;
-        int (*run)(struct run *run, struct error *err);
+typedef int step_fn(struct run *run, struct error *err);
+
+/* Those between commit and UKI go on side by side: see lines. */
+static step_fn *const steps[_STEP_MAX] = {
+        [STEP_RESOLVE] = compose_step_resolve, [STEP_FETCH] = compose_step_fetch,
+        [STEP_IMPORT] = compose_step_import,   [STEP_MERGE] = step_merge,
+        [STEP_COMMIT] = step_commit,           [STEP_UKI] = compose_step_uki,
+        [STEP_DISK] = compose_step_disk,       [STEP_OUTPUT] = compose_step_output,
 };
 
-static const struct step_row steps[] = {
-        { STEP_RESOLVE, compose_step_resolve }, { STEP_FETCH, compose_step_fetch },
-        { STEP_IMPORT, compose_step_import },   { STEP_MERGE, step_merge },
-        { STEP_COMMIT, step_commit },           { STEP_EROFS, step_erofs },
-        { STEP_VERITY, step_verity },           { STEP_INITRD, step_initrd },
-        { STEP_UKI, compose_step_uki },         { STEP_DISK, compose_step_disk },
-        { STEP_OUTPUT, compose_step_output },
-};
-
-static int run_step(struct run *run, const struct step_row *row, struct error *err)
+static int time_step(struct run *run, enum step step, step_fn *fn, struct error *err)
 {
         double start = now();
-        int r;
+        int r = fn(run, err);
 
-        workdir_progress(run->w, row->step, 0, 0);
-        r = row->run(run, err);
-        run->c->seconds[row->step] += now() - start;
-        return error_prefix(err, r, "%s", step_names[row->step]);
+        run->c->seconds[step] += now() - start;
+        return error_prefix(err, r, "%s", step_names[step]);
 }
 
-/* The image and the initrd depend on the tree only, and each keeps about one CPU busy. */
-static int image_or_initrd(void *context, size_t index, struct error *err)
+static int run_step(struct run *run, enum step step, step_fn *fn, struct error *err)
+{
+        workdir_progress(run->w, step, 0, 0);
+        return time_step(run, step, fn, err);
+}
+
+/* The image, and what depends on the tree only. Each line keeps about one CPU busy at most. What
+ * belongs to steps that are still to come is not shown. */
+enum { LINES = 3, LINE_STEPS = 2 };
+
+static const struct {
+        enum step step;
+        step_fn *fn;
+} lines[LINES][LINE_STEPS] = {
+        { { STEP_DISK, compose_prepare_esp } },
+        { { STEP_INITRD, step_initrd }, { STEP_UKI, compose_prepare_uki } },
+        { { STEP_EROFS, step_erofs }, { STEP_VERITY, step_verity } },
+};
+
+static int run_line(void *context, size_t index, struct error *err)
 {
         struct run *run = context;
-        int r;
+        int r = 0;
 
-        if (index == 1)
-                return run->options->until >= STEP_INITRD ? run_step(run, &steps[STEP_INITRD], err)
-                                                          : 0;
-        r = run_step(run, &steps[STEP_EROFS], err);
-        if (r < 0 || run->options->until < STEP_VERITY)
-                return r;
-        return run_step(run, &steps[STEP_VERITY], err);
+        for (size_t i = 0; r >= 0 && i < LINE_STEPS; i++) {
+                enum step step = lines[index][i].step;
+                step_fn *fn = lines[index][i].fn;
+
+                if (fn && step <= run->options->until)
+                        r = step < STEP_UKI ? run_step(run, step, fn, err)
+                                            : time_step(run, step, fn, err);
+        }
+        return r;
+}
+
+static int run_lines(struct run *run, struct error *err)
+{
+        int r = plan_image(run, err);
+
+        if (r >= 0)
+                r = draft_disk(run, err);
+        if (r >= 0 && run->options->until >= STEP_UKI)
+                r = compose_begin_boot(run, err);
+        return r < 0 ? r : parallel_for(LINES, LINES, run_line, run, err);
 }
 
 /* Whether what the servers say must be known now. */
@@ -330,12 +352,10 @@ static int run_steps(struct run *run, struct error *err)
                 int r, news;
 
                 if (step == STEP_EROFS) {
-                        r = plan_image(run, err);
-                        if (r >= 0)
-                                r = parallel_for(2, 2, image_or_initrd, run, err);
+                        r = run_lines(run, err);
                         step = STEP_INITRD;
                 } else {
-                        r = run_step(run, &steps[step], err);
+                        r = run_step(run, (enum step)step, steps[step], err);
                 }
                 if (must_hear(run, step, r)) {
                         news = hear_servers(run, r < 0 ? NULL : err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* See disk.h. The layout says where everything is; this file only carries it out: the partition
- * table through libfdisk (both copies, protective MBR, every id given by us), then the ESP.
- * disk.c is the only file that includes libfdisk. */
+ * table through libfdisk (both copies, protective MBR, every id given by us). disk.c is the only
+ * file that includes libfdisk. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -140,17 +140,6 @@ int disk_write_table(const struct layout *l, const char *path, int fd, struct er
         /* Durability is the business of whoever publishes the file. */
         fdisk_deassign_device(context, 1);
         return r;
-}
-
-int disk_build(const struct layout *layout, const struct esp_contents *contents, const char *path,
-               int fd, struct error *err)
-{
-        int r;
-
-        if (ftruncate(fd, (off_t)layout->disk_size) < 0)
-                return error_errno(err, "Disk image");
-        r = disk_write_table(layout, path, fd, err);
-        return r < 0 ? r : esp_write(layout_find(layout, PARTITION_ESP, 0), contents, path, err);
 }
 
 /* ---- reading ---- */

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The disk image around the slots' contents: GPT through libfdisk, the ESP as FAT32 through
- * dosfstools and mtools with everything that could vary pinned. Unused space stays a hole. */
+/* The partition table of a disk image, GPT through libfdisk. Unused space stays a hole. */
 
-#include "esp.h"
+#include "layout.h"
 #include "workdir.h"
 
-/* Writes the table, and the ESP with all but the UKI, to fd, a file open for reading and writing
- * that has nothing yet but what was written into the layout's slots; path names it for the tools.
- */
-int disk_build(const struct layout *layout, const struct esp_contents *contents, const char *path,
-               int fd, struct error *err) _must_check_;
-
-/* The partition table alone, both copies of it, around what is in the partitions already; the file
- * has its size. */
+/* Writes the partition table, both copies of it, around what is in the partitions already, to fd, a
+ * file of the disk's size open for reading and writing; path names it in messages. */
 int disk_write_table(const struct layout *layout, const char *path, int fd,
                      struct error *err) _must_check_;
 

@@ -77,20 +77,21 @@ static int run(const struct tools *t, const char *const argv[], int stdin_fd, st
                 err);
 }
 
-static int make_file_system(const struct tools *t, const struct partition *esp, const char *path,
+/* The serial number is made from the time, as mkfs.vfat does it by itself. */
+static int make_file_system(const struct tools *t, const struct partition *esp, uint64_t epoch,
                             struct error *err)
 {
-        char offset[32], blocks[32], serial[9];
+        char offset[32], blocks[32], serial[16];
 
         snprintf(offset, sizeof(offset), "%" PRIu64, esp->start / SECTOR_SIZE);
         snprintf(blocks, sizeof(blocks), "%" PRIu64, esp->size / 1024);
-        hex_encode(esp->uuid.bytes, 4, serial);
+        snprintf(serial, sizeof(serial), "%08" PRIx32, (uint32_t)epoch);
         /* By itself mkfs.vfat goes by the size of the whole disk, and mtools takes a file system
          * with too few clusters for FAT16. */
         return run(t,
                    (const char *const[]){ "mkfs.vfat", "--invariant", "-F", "32", "-s",
                                           esp->size <= SMALL_ESP ? "1" : "8", "-n", "ESP", "-i",
-                                          serial, "--offset", offset, path, blocks, NULL },
+                                          serial, "--offset", offset, t->path, blocks, NULL },
                    0, err);
 }
 
@@ -215,7 +216,7 @@ int esp_write(const struct partition *esp, const struct esp_contents *contents, 
         int r = tools_init(esp, contents->epoch, path, &t, err);
 
         if (r >= 0)
-                r = make_file_system(&t, esp, path, err);
+                r = make_file_system(&t, esp, contents->epoch, err);
         if (r >= 0)
                 r = make_directories(&t, err);
         if (r >= 0)

@@ -110,11 +110,12 @@ static int add_pcr_signature(const struct signer *signer, char **image, size_t *
 
 int kernel_image_build(const struct manifest *m, const struct signers *signers,
                        const struct tree *tree, const struct content_store *store,
-                       const struct sha256 *root_hash, const void *initrd, size_t initrd_size,
-                       char **ret, size_t *ret_size, struct error *err)
+                       const void *initrd, size_t initrd_size, char **ret, size_t *ret_size,
+                       struct error *err)
 {
         _cleanup_free_ char *stub = NULL, *kernel = NULL, *os_release = NULL;
-        _cleanup_free_ char *version = NULL, *cmdline = NULL, *pcr_key = NULL, *image = NULL;
+        _cleanup_free_ char *version = NULL, *cmdline = NULL, *pcr_key = NULL;
+        static const struct sha256 unknown;
         struct uki_input in = { .initrd = initrd, .initrd_size = initrd_size };
         int r;
 
@@ -130,7 +131,7 @@ int kernel_image_build(const struct manifest *m, const struct signers *signers,
                 r = load(tree, store, "/usr/lib/os-release", OS_RELEASE_SIZE_MAX, &os_release, NULL,
                          err);
         if (r >= 0)
-                r = kernel_image_cmdline(m, root_hash, &cmdline, err);
+                r = kernel_image_cmdline(m, &unknown, &cmdline, err);
         if (r >= 0 && signers->of[SIGNER_PCR].key)
                 r = signer_public_key(&signers->of[SIGNER_PCR], &pcr_key, err);
         if (r < 0)
@@ -141,13 +142,27 @@ int kernel_image_build(const struct manifest *m, const struct signers *signers,
         in.os_release = os_release;
         in.uname = version;
         in.pcr_key = pcr_key;
-        r = uki_build(&in, &image, ret_size, err);
-        if (r >= 0 && signers->of[SIGNER_PCR].key)
-                r = add_pcr_signature(&signers->of[SIGNER_PCR], &image, ret_size, err);
+        return uki_build(&in, ret, ret_size, err);
+}
+
+int kernel_image_finish(const struct manifest *m, const struct signers *signers,
+                        const struct sha256 *root_hash, char **image, size_t *size,
+                        struct kernel_image_change *ret, struct error *err)
+{
+        const struct signer *signer = &signers->of[SIGNER_PCR];
+        _cleanup_free_ char *cmdline = NULL;
+        int r = kernel_image_cmdline(m, root_hash, &cmdline, err);
+
+        if (r >= 0)
+                r = uki_set_cmdline(*image, *size, cmdline, &ret->offset, err);
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(image);
-        return 0;
+        ret->size = strlen(cmdline);
+        if (!signer->key)
+                return 0;
+        r = add_pcr_signature(signer, image, size, err);
+        *ret = (struct kernel_image_change){ 0, *size };
+        return r;
 }
 
 int kernel_image_boot_loader(const struct manifest *m, const struct tree *tree,

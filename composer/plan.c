@@ -67,13 +67,17 @@ static int plan_boot(const struct workdir *w, const struct manifest *m, struct c
         struct content_store store = repo_contents(w->repo);
         _cleanup_free_ char *initrd = NULL, *image = NULL, *boot = NULL;
         const struct signers unsigned_image = {}; /* signatures do not take a block more */
+        struct kernel_image_change change;
         _cleanup_(shim_done) struct shim shim = {};
         int r;
 
         r = plan_initrd(w, m, c, &initrd, err);
         if (r >= 0)
-                r = kernel_image_build(m, &unsigned_image, c->merge.tree, &store, &c->root_hash,
-                                       initrd, c->initrd_size, &image, &c->uki_size, err);
+                r = kernel_image_build(m, &unsigned_image, c->merge.tree, &store, initrd,
+                                       c->initrd_size, &image, &c->uki_size, err);
+        if (r >= 0)
+                r = kernel_image_finish(m, &unsigned_image, &c->root_hash, &image, &c->uki_size,
+                                        &change, err);
         if (r >= 0)
                 r = pcr_predict(image, c->uki_size, &c->pcr, err);
         if (r >= 0)

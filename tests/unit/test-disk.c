@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "disk.h"
+#include "esp.h"
 #include "golden.h"
 #include "process.h"
 
@@ -97,7 +98,9 @@ static void build_disk_with(const char *name, bool with_extras)
         /* The slot's content is there before. */
         assert_int_equal(io_pwrite(fd, "usr", 3, layout_find(&l, PARTITION_USR, 'A')->start, &err),
                          0);
-        if (disk_build(&l, &contents, at(name), fd, &err) < 0 ||
+        if (ftruncate(fd, (off_t)l.disk_size) < 0 ||
+            esp_write(layout_find(&l, PARTITION_ESP, 0), &contents, at(name), &err) < 0 ||
+            disk_write_table(&l, at(name), fd, &err) < 0 ||
             esp_put_uki(layout_find(&l, PARTITION_ESP, 0), at("uki"), version, contents.epoch,
                         at(name), &err) < 0)
                 fail_msg("%s", err.message);
