@@ -86,9 +86,11 @@ int compose_begin_boot(struct run *run, struct error *err)
                 r = plan_layout(run, 0, err);
         if (r >= 0)
                 r = compose_draft_output(run, ".efi", &draft, err);
-        if (r >= 0)
-                run->uki = draft;
-        return r;
+        if (r < 0)
+                return r;
+        run->uki = draft;
+        run->esp = *layout_find(&run->c->layout, PARTITION_ESP, 0);
+        return 0;
 }
 
 /* The UKI around the initrd. */
@@ -178,9 +180,7 @@ int compose_prepare_esp(struct run *run, struct error *err)
                 .epoch = run->c->epoch,
         };
 
-        if (!disk)
-                return error_oom(err);
-        return esp_write(layout_find(&run->c->layout, PARTITION_ESP, 0), &contents, disk, err);
+        return disk ? esp_write(&run->esp, &contents, disk, err) : error_oom(err);
 }
 
 static int put_uki(struct run *run, struct error *err)
@@ -190,8 +190,7 @@ static int put_uki(struct run *run, struct error *err)
 
         if (!disk || !uki)
                 return error_oom(err);
-        r = esp_put_uki(layout_find(&run->c->layout, PARTITION_ESP, 0), uki, run->m->version,
-                        run->c->epoch, disk, err);
+        r = esp_put_uki(&run->esp, uki, run->m->version, run->c->epoch, disk, err);
         if (r >= 0)
                 io_sync_ahead(run->disk->fd);
         return r;

@@ -29,6 +29,7 @@ struct run {
         const struct output_ops *formats[DRAFTS_MAX]; /* what a draft is made from the disk by */
         size_t n_drafts;
         const struct draft *disk, *uki; /* among the drafts */
+        struct partition esp;           /* of the layout, whose sizes are not settled yet */
         int initrd_fd;                  /* memory; -1: there is none yet, or no more */
         char *boot_loader;              /* its bytes */
         size_t boot_loader_size;

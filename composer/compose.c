@@ -2,8 +2,8 @@
 
 /* The pipeline. Every step is a function from values to values; this file is the only one that
  * knows their order. The image is a pure function of the merged tree: tree → EROFS → root hash →
- * UKI → disk. The commit object, whose metadata carries root hash and sizes, is sealed when these
- * are known.
+ * UKI → disk. What of these does not need the one before is made beside it (lines[]). The commit
+ * object, whose metadata carries root hash and sizes, is sealed when these are known.
  *
  * The image is written into its slot of the disk, and read again only for another format of the
  * disk: the digests of its blocks, noted on the way, serve the hash tree and the disk's digest.

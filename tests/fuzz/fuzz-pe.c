@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 .cmdline = "quiet",
         };
         _cleanup_free_ char *image = NULL;
-        size_t image_size;
+        size_t image_size, offset;
         struct pe pe;
 
         walk(data, size);
@@ -57,5 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         assert(pe_read(image, image_size, &pe, NULL) >= 0);
         assert(pe_find(&pe, ".linux") && pe_find(&pe, ".cmdline"));
+        assert(uki_set_cmdline(image, image_size, "QUIET", &offset, NULL) >= 0);
+        assert(memcmp(image + offset, "QUIET", 5) == 0);
         return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "derive.h"
 #include "gpt.h"
+#include "memory.h"
 #include "parallel.h"
 #include "process.h"
 #include "strv.h"
@@ -255,6 +256,21 @@ static void checksum_known_answer(void **state _unused_)
         assert_int_equal(checksums[2], checksums[0]);
 }
 
+static void large_memory_is_of_huge_pages(void **state _unused_)
+{
+        static const size_t sizes[] = { 0, 1, MEMORY_HUGE_PAGE - 1, MEMORY_HUGE_PAGE,
+                                        MEMORY_HUGE_PAGE + 1 };
+
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+                _cleanup_free_ char *memory = memory_large(sizes[i]);
+
+                assert_non_null(memory);
+                memset(memory, 1, sizes[i]);
+                if (sizes[i] >= MEMORY_HUGE_PAGE)
+                        assert_int_equal((uintptr_t)memory % MEMORY_HUGE_PAGE, 0);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -272,6 +288,7 @@ int main(void)
                 cmocka_unit_test(spawn_captures_and_fails),
                 cmocka_unit_test(descriptor_is_closed_once),
                 cmocka_unit_test(checksum_known_answer),
+                cmocka_unit_test(large_memory_is_of_huge_pages),
                 cmocka_unit_test(parallel_runs_all_or_fails_once),
         };
 

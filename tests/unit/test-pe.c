@@ -192,6 +192,28 @@ static void test_golden(void **state _unused_)
         assert_golden("uki-sections.txt", text.data);
 }
 
+/* As if it had been there from the start. */
+static void test_command_line(void **state _unused_)
+{
+        _cleanup_free_ char *stub = NULL, *image = NULL, *expected = NULL;
+        struct uki_input in = input;
+        size_t size, expected_size, offset;
+        struct error err = {};
+
+        in.stub = stub = load("stub-minimal.efi", &in.stub_size);
+        assert_int_equal(uki_build(&in, &image, &size, &err), 0);
+        assert_int_equal(uki_set_cmdline(image, size, "quiet usrhash=f7", &offset, &err), 0);
+        assert_memory_equal(image + offset, "quiet usrhash=f7", 16);
+        in.cmdline = "quiet usrhash=f7";
+        assert_int_equal(uki_build(&in, &expected, &expected_size, &err), 0);
+        assert_int_equal(size, expected_size);
+        assert_memory_equal(image, expected, size);
+        assert_int_equal(uki_set_cmdline(image, size, "quiet usrhash=f", &offset, &err), -EINVAL);
+        assert_int_equal(uki_set_cmdline(image, size, "quiet usrhash=f70", &offset, &err), -EINVAL);
+        assert_int_equal(uki_set_cmdline(stub, in.stub_size, "", &offset, &err), -EINVAL);
+        assert_memory_equal(image, expected, size);
+}
+
 /* What is large begins at a block of the file, what is small where it comes. */
 static void test_blocks(void **state _unused_)
 {
@@ -244,10 +266,10 @@ static void test_refused(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_files),   cmocka_unit_test(test_certificate_files),
-                cmocka_unit_test(test_digest),  cmocka_unit_test(test_filled_up),
-                cmocka_unit_test(test_golden),  cmocka_unit_test(test_blocks),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_files),  cmocka_unit_test(test_certificate_files),
+                cmocka_unit_test(test_digest), cmocka_unit_test(test_filled_up),
+                cmocka_unit_test(test_golden), cmocka_unit_test(test_command_line),
+                cmocka_unit_test(test_blocks), cmocka_unit_test(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
