@@ -3,7 +3,8 @@
 /* User-mode Linux 6.1 keeps the extended registers of a process in the bytes that they took before
  * there were tiles (AMX). The host gives it the beginning of them, but takes them back only as a
  * whole, so on such a processor no process would start. This, in LD_PRELOAD of the guest's kernel,
- * puts behind what it gives back what the process has. */
+ * puts behind what it gives back what the process has. Other processors have fewer registers than
+ * that (AMD's, say): the rest of what the guest gives is nothing. */
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -23,9 +24,10 @@ static long give_back(ptrace_function *next, pid_t pid, const struct iovec *give
         struct iovec all = { registers, sizeof(registers) };
         long r = next(PTRACE_GETREGSET, pid, (void *)NT_X86_XSTATE, &all);
 
-        if (r < 0 || given->iov_len > all.iov_len)
+        if (r < 0)
                 return r;
-        memcpy(registers, given->iov_base, given->iov_len);
+        memcpy(registers, given->iov_base,
+               given->iov_len < all.iov_len ? given->iov_len : all.iov_len);
         return next(PTRACE_SETREGSET, pid, (void *)NT_X86_XSTATE, &all);
 }
 
