@@ -7,8 +7,8 @@
 
 #include "error.h"
 
-static int error_setv(struct error *err, int code, const char *suffix, const char *format,
-                      va_list ap)
+_printf_(4, 0) static int error_setv(struct error *err, int code, const char *suffix,
+                                     const char *format, va_list ap)
 {
         int n;
 

@@ -31,7 +31,7 @@ static void locate(const char *text, size_t offset, unsigned *line, unsigned *co
         }
 }
 
-static int fail_at(const struct scanner *s, size_t offset, const char *format, ...)
+_printf_(3, 4) static int fail_at(const struct scanner *s, size_t offset, const char *format, ...)
 {
         char message[256];
         unsigned line, column;

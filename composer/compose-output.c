@@ -168,7 +168,7 @@ static int publish_draft(void *context, size_t index, struct error *err)
 {
         struct run *run = context;
         struct draft *d = &run->drafts[index];
-        _cleanup_close_ int replaced =
+        _cleanup_close_ _unused_ int replaced =
                 openat(d->dir_fd, d->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
         return draft_publish(d, err);
