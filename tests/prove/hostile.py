@@ -27,8 +27,8 @@ from update_site import Trickster
 MEASURE = slipway.PROGRAMS / "tests/tools/measure"
 MEMORY_MIB = 64
 SECONDS, SLOW_SECONDS = 60, 400
-FLIPS = 2 if slipway.QUICK else 25  # of each file
-EVERY = 4 if slipway.QUICK else 1  # of the tricks, another fourth for each file
+FLIPS = 1 if slipway.QUICK else 25  # of each file
+EVERY = 8 if slipway.QUICK else 1  # of the tricks, another eighth for each file
 HUGE = 1 << 62
 
 
