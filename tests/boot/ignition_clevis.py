@@ -126,7 +126,7 @@ def main():
         for name, storage in (("config", config), ("impostor", impostor)):
             (directory / name).write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": storage}))
         script = SCRIPT.format(dir=directory, ignition=slipway.IGNITION, tangd=TANGD, asked=ASKED, known=KNOWN, **devices)
-        uml.prove(script, directory, "abcd", 64 << 20, MODULES, 500)
+        uml.prove(script, directory, "abcd", 64 << 20, MODULES, 1400)
         print("volumes bound to tang servers are opened by clevis with as many servers as the configuration says, not with fewer")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
