@@ -88,8 +88,8 @@ struct erofs_target {
 
 /* Writes the image, once: unless it is placed, places are given as contents are compressed, and the
  * metadata comes last.
- * Work is spread over `threads` (0: all CPUs), each with 2 MiB of memory and the codec's; the bytes
- * do not depend on their number. */
+ * Work is spread over `threads` (0: all CPUs), each with at most 4 MiB of memory and the codec's;
+ * the bytes do not depend on their number. */
 int erofs_image_write(struct erofs_image *image, const struct content_store *store,
                       const struct erofs_target *target, unsigned threads,
                       struct error *err) _must_check_;
