@@ -15,8 +15,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import debian13
 import slipway
-from releases import Release, checkout, describe, take_kernel, tool_argv, unpack_tools
+from releases import Release, checkout, describe, take_kernel
 
 BLOCK = 4096
 MIB = 1 << 20
@@ -113,7 +114,7 @@ def write_image(tools, argv, tree, image):
     if argv is None:
         subprocess.run([TREE_IMAGE, tree, image], check=True, stdout=subprocess.DEVNULL)
     else:
-        subprocess.run(tool_argv(tools, [*argv, image, tree]), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(debian13.argv(tools, [*argv, image, tree]), check=True, stdout=subprocess.DEVNULL)
 
 
 def missing_blocks(old, new):
@@ -127,7 +128,7 @@ def missing_blocks(old, new):
 
 
 def packed_size(tools, data, work):
-    Cost().run(tool_argv(tools, ["zstd", "-q", "-f", "-9", "--long=27", "-", "-o", work / "packed"]), data=data)
+    Cost().run(debian13.argv(tools, ["zstd", "-q", "-f", "-9", "--long=27", "-", "-o", work / "packed"]), data=data)
     return (work / "packed").stat().st_size
 
 
@@ -155,8 +156,8 @@ def patch_pair(tools, level, old, new, work, make, apply):
     # zstd wants to know how far back it may look: as far as both files are long.
     window = max(old.stat().st_size + new.stat().st_size, 1 << 10).bit_length()
     long = f"--long={min(max(window, 10), 31)}"
-    make.run(tool_argv(tools, ["zstd", "-q", "-f", f"-{level}", long, f"--patch-from={old}", new, "-o", patch]))
-    apply.run(tool_argv(tools, ["zstd", "-q", "-f", "-d", long, f"--patch-from={old}", patch, "-o", result]))
+    make.run(debian13.argv(tools, ["zstd", "-q", "-f", f"-{level}", long, f"--patch-from={old}", new, "-o", patch]))
+    apply.run(debian13.argv(tools, ["zstd", "-q", "-f", "-d", long, f"--patch-from={old}", patch, "-o", result]))
     if result.read_bytes() != new.read_bytes():
         raise SystemExit(f"{new}: the patch gives another file")
     return patch.stat().st_size
@@ -216,7 +217,7 @@ def pack_kernel_again(tools, path, work):
         return f"not asked, it is {packer}'s"
     cost, again = Cost(), work / "payload-again"
     # From a pipe, as the kernel's build does it: else the size would be in the frame.
-    cost.run(tool_argv(tools, ["zstd", "-q", "-f", "-22", "--ultra", "-", "-o", again]), data=plain.read_bytes())
+    cost.run(debian13.argv(tools, ["zstd", "-q", "-f", "-22", "--ultra", "-", "-o", again]), data=plain.read_bytes())
     same = "as it was" if again.read_bytes() == payload else "other bytes"
     return f"{same}, {cost.seconds:.0f} s of one processor, {cost.peak / 1024:.0f} MiB"
 
@@ -262,7 +263,7 @@ def initrd_archives(tools, image, work):
     for at, end in zip(starts, starts[1:] + [len(packed)]):
         frame = packed[at:end].rstrip(b"\0") if end < len(packed) else packed[at:]
         # A frame may itself end in zeros: what zstd says about the rest of one block is not of interest.
-        yield subprocess.run(tool_argv(tools, ["zstd", "-dcq", "-"]), input=frame + b"\0" * 4, stdout=subprocess.PIPE,
+        yield subprocess.run(debian13.argv(tools, ["zstd", "-dcq", "-"]), input=frame + b"\0" * 4, stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL).stdout
 
 
@@ -278,7 +279,7 @@ def print_initrd(tools, image, work):
         chosen = "\n".join(n for n in names if n.startswith("usr/lib/modules") == modules)
         archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input=chosen.encode(), cwd=top,
                                  stdout=subprocess.PIPE, check=True).stdout
-        Cost().run(tool_argv(tools, ["zstd", "-q", "-f", "-6", "-", "-o", work / "packed"]), data=archive)
+        Cost().run(debian13.argv(tools, ["zstd", "-q", "-f", "-6", "-", "-o", work / "packed"]), data=archive)
         sizes.append((work / "packed").stat().st_size / MIB)
     print(f"* of the initrd, packed on their own: modules {sizes[0]:.1f} MiB, the rest {sizes[1]:.1f} MiB")
 
@@ -295,7 +296,7 @@ def print_facts(tools, trees, plain, _bare, images, unpack, work):
               f"{image.stat().st_size / MIB:.1f} MiB")
     print(f"* unpacking all modules with xz: {unpack.seconds:.1f} s of one processor")
     packed, loose = modules_of(trees[1]), modules_of(plain[1])
-    for what, argv in (("this machine's", ["xz"]), ("Debian 13's", tool_argv(tools, ["xz"]))):
+    for what, argv in (("this machine's", ["xz"]), ("Debian 13's", debian13.argv(tools, ["xz"]))):
         print(f"* packing them again with {what} xz: {pack_again(argv, packed, loose)}", flush=True)
     again = pack_kernel_again(tools, modules_directory(trees[1]) / "vmlinuz", work)
     print(f"* packing the kernel again with Debian 13's zstd -22: {again}")
@@ -356,7 +357,7 @@ def main():
             tree.mkdir()
             checkout(build.answer["commit"], tree / "usr")
             forget_times(tree)
-        tools = unpack_tools(work)
+        tools = debian13.unpack(work)
         plain, bare = [], []
         for tree in trees:
             copy, unpack = unpacked(tree, work / f"{tree.name}-unpacked")

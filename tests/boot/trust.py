@@ -3,7 +3,6 @@
 `only-usr-runs` and `mac` show one by one, on one image that has all of it, started once. Then what is on its disk is
 changed, and must be refused."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -11,8 +10,7 @@ import shutil
 import subprocess
 import sys
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import machine
 import servers
 import slipway
@@ -22,15 +20,7 @@ TRUST = {"secureBoot": True, "rootHash": "required", "onCorruption": "panic", "m
          "ipe": "audit", "lockdown": True}
 
 
-def proof(name):
-    """A proof as a module; it is short when we are."""
-    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), TESTS / f"prove/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-secure_boot, root_hash, measured, only_usr, mac = map(proof, (
+secure_boot, root_hash, measured, only_usr, mac = map(slipway.proof, (
     "secure-boot", "root-hash-signature", "measured-boot", "only-usr-runs", "mac"))
 
 

@@ -15,7 +15,7 @@ from faults import (ONE_BUILD_AT_A_TIME, digests, fault, forget, fsck, leftovers
 from tiny import MIB, make_deb, noise
 
 NO_SPACE = "No space left on device"
-KILLS, STOPS = (8, 5) if slipway.QUICK else (25, 12)  # times of a build
+KILLS, STOPS = (5, 3) if slipway.QUICK else (25, 12)  # times of a build
 AT_CALLS = 4 if slipway.QUICK else 12  # of each call
 SIZES = 4 if slipway.QUICK else 9
 

@@ -5,6 +5,7 @@ else, so that no packet of a guest can leave this machine. The guest reaches ser
 at 10.0.2.2.
 """
 
+import base64
 import json
 import os
 import pathlib
@@ -18,19 +19,28 @@ import tempfile
 import time
 import urllib.parse
 
+import debian13
 import slipway
 
 GUEST_SEES_HOST = "10.0.2.2"
 # A loaded machine may be slow; a machine that hangs must not hang the test.
 BOOT_DEADLINE = float(os.environ.get("SLIPWAY_BOOT_DEADLINE", "420"))
+# Of a machine; else as many as `slipway run` gives.
+PROCESSORS = os.environ.get("SLIPWAY_PROCESSORS")
+# Between what commands say that are run in one session.
+CUT = "--8<--"
 # What ssh says when it got no further than the connection.
 NOT_GREETED = re.compile(r"banner exchange|kex_exchange_identification|Connection (refused|reset)")
 
 
-def enter_namespace():
-    """Re-executes the program in new user and network namespaces with only a loopback."""
+def enter_namespace(own_qemu=False):
+    """Re-executes the program in new user and network namespaces with only a loopback. In short proofs machines have one processor, so
+    that several run side by side, and the quicker QEMU; own_qemu: what users have by default, as in whole ones."""
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
         os.environ["SLIPWAY_NAMESPACE"] = "1"
+        if slipway.QUICK and not own_qemu:
+            os.environ["SLIPWAY_PROCESSORS"] = "1"
+            os.environ["PATH"] = f"{debian13.quicker_qemu()}:{os.environ['PATH']}"
         os.execvp("unshare", ["unshare", "--user", "--map-root-user", "--net", sys.executable,
                               *sys.argv])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -49,6 +59,11 @@ def free_port():
 
 def data_url(text):
     return "data:," + urllib.parse.quote(text)
+
+
+def is_(command, text):
+    """A row for Machine.expect(): the command prints just this."""
+    return command, r"\A" + re.escape(text) + r"\s*\Z"
 
 
 class Ignition:
@@ -93,6 +108,8 @@ class Machine:
             argv += ["--ignition", str(ignition)]
         if snapshot:
             argv += ["--snapshot"]
+        if PROCESSORS:
+            argv += [f"--cpus={PROCESSORS}"]
         argv += [str(o) for o in options]
         self.echo = echo
         self.console = ""
@@ -212,6 +229,30 @@ class Machine:
         if check and status != 0:
             raise SystemExit(f"ssh {command!r}: exit {status}: {text}")
         return text
+
+    def ask(self, key, commands, user="core", shell="bash", timeout=900):
+        """What each of the commands prints, errors included. All run in one session, of which each would cost a second under
+        emulation, but each in a subshell of its own. shell: who runs them, "sudo bash" for root."""
+        script = "\n".join(f"printf '\\n{CUT}\\n'; (\n{command}\n) 2>&1" for command in [*commands, ":"])
+        encoded = base64.b64encode(script.encode()).decode()
+        output = self.ssh(key, f'{shell} -c "$(echo {encoded} | base64 -d)"', user, check=False, timeout=timeout)
+        answers = output.split(f"\n{CUT}\n")[1:-1]
+        if len(answers) != len(commands):
+            raise SystemExit(f"{len(answers)} answers to {len(commands)} questions: {output!r}")
+        return answers
+
+    def wrong(self, key, rows, **how):
+        """rows: commands, and patterns of what they must print, asked as ask() does. The answers, and those that are wrong in words."""
+        answers = self.ask(key, [command for command, _ in rows], **how)
+        return answers, [f"{command!r} must print {pattern!r}, not {answer!r}" for (command, pattern), answer in zip(rows, answers)
+                         if not re.search(pattern, answer, re.S | re.M)]
+
+    def expect(self, key, rows, **how):
+        """The answers, when all are as they must be."""
+        answers, problems = self.wrong(key, rows, **how)
+        if problems:
+            raise SystemExit("\n".join(problems))
+        return answers
 
     def copy(self, key, paths, directory):
         """Copies files into a directory of the guest."""

@@ -1,4 +1,4 @@
-"""Releases of the container host to move between, and Debian 13's image writers to compare with.
+"""Releases of the container host to move between.
 
 A release is a place (a reachable_copy()) with one manifest and a lock file, so that every image made of it has the
 same packages. Needs the machine's registries once; then the shared cache has everything.
@@ -11,7 +11,6 @@ import subprocess
 import slipway
 
 KERNEL = "linux-image-"  # how the names of its packages start
-TOOLS = ["erofs-utils", "squashfs-tools", "cryptsetup-bin", "zstd", "xz-utils"]
 
 
 def run_slipway(place, verb, *arguments):
@@ -78,30 +77,6 @@ def describe(old, new):
     return ", ".join([f"{n} {a[n]} => {b[n]}" for n in sorted(a.keys() & b.keys()) if a[n] != b[n]] +
                      [f"+{n} {b[n]}" for n in sorted(b.keys() - a.keys())] +
                      [f"-{n} {a[n]}" for n in sorted(a.keys() - b.keys())]) or "no package"
-
-
-def unpack_tools(work):
-    """Debian 13's tools with all their libraries, beside the machine's own; for tool_argv()."""
-    cache, root = slipway.work_dir() / "delta-tools", work / "tools"
-    release = Release(work, "tools-place", "0", False)
-    layer = release.place / "layers/tools"
-    layer.mkdir()
-    (layer / "layer.json").write_text(json.dumps({"name": "tools", "packages": TOOLS}))
-    release.manifest["layers"] = ["tools"]
-    release.write()
-    slipway.build(release.place, work / "tools-out", cache, "--until", "fetch")
-    # What the solver chose, in the lock file's format; the one in use is the newest.
-    chosen = max((cache / "solv").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    for package in json.loads(chosen.read_text())["packages"]:
-        subprocess.run(["dpkg-deb", "-x", cache / "packages" / f"{package['sha256']}.deb", root], check=True)
-    return root
-
-
-def tool_argv(root, argv):
-    """A tool of these, with its own libraries."""
-    libraries = root / "usr/lib/x86_64-linux-gnu"
-    program = next(path for d in ("bin", "sbin") if (path := root / "usr" / d / argv[0]).exists())
-    return [root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, program, *argv[1:]]
 
 
 def checkout(commit, tree):

@@ -4,6 +4,7 @@ Python 3 standard library only. Real composes run as an ordinary user even when 
 root, because that is a promise of the composer.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -136,6 +137,14 @@ def real_image(manifest="container-host", layers=None):
         output = work_dir() / f"image-{manifest}"
         path.with_name(f"{manifest}.json").write_text(json.dumps(text))
     return build(place, output, work_dir() / "cache", manifest=manifest)
+
+
+def proof(name):
+    """A proof of tests/prove as a module; it is short when we are."""
+    spec = importlib.util.spec_from_file_location(name.replace("-", "_"), PROJECT / f"tests/prove/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def scratch(prefix="slipway-"):

@@ -34,6 +34,8 @@ CHECKS = [
     ("systemctl is-system-running --wait", r"\Arunning$"),
     ("systemctl --failed --no-legend --plain", r"\A\s*\Z"),
     ("hostname; systemctl is-active slipway-azure", rf"\A{NAME}\nactive$"),
+    ("id core", "sudo"),
+    ("cat /sys/class/dmi/id/product_uuid", VM),
     ("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$"),
     ("ls /var/lib/slipway/azure", rf"^{VM}.provisioned$"),
     ("grep -c result=success /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z"),
@@ -85,14 +87,6 @@ OPEN = re.compile(r"^(tcp (\*|\[::\]|0\.0\.0\.0):22|udp \S+:(68|546))$")  # ssh;
 LOCAL = re.compile(r"^\S+ (127\.|\[::1\])")
 
 
-def run_all(vm, key, commands):
-    """One shell for all of them: each connection costs seconds under emulation. Their outputs."""
-    cut = "--8<-- "
-    script = "\n".join(f"echo '{cut}'; {{ {command}\n}} 2>/dev/null" for command in commands)
-    output = vm.ssh(key, f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | sudo bash", timeout=900)
-    return [part.lstrip("\n") for part in output.split(cut)[1:]]
-
-
 def compare_files(data, output):
     """Every file of the payload, its mode and its bytes."""
     found = dict(line.split(" ", 1) for line in output.splitlines())
@@ -104,7 +98,8 @@ def check(vm, key, data):
     """Problems."""
     files = " ".join(map(shlex.quote, data.files))
     describe = f"for f in {files}; do echo $f $(stat -c %a $f) $(sha256sum <$f | cut -d ' ' -f 1); done"
-    ports, found, *outputs = run_all(vm, key, [PORTS, describe, *(command for command, _ in CHECKS)])
+    commands = [PORTS, describe, *(command for command, _ in CHECKS)]
+    ports, found, *outputs = vm.ask(key, [f"{{ {command}\n}} 2>/dev/null" for command in commands], shell="sudo bash")
     problems = [f"{command!r} must print {pattern!r}, not {output!r}" for (command, pattern), output in zip(CHECKS, outputs)
                 if not re.search(pattern, output, re.S | re.M)]
     problems += compare_files(data, found)
@@ -139,7 +134,7 @@ def main():
         if allocated > DISK_LIMIT:
             raise SystemExit(f"agentbaker: the disk takes {allocated:.0f} MiB, more than {DISK_LIMIT}")
         os.environ |= {"SLIPWAY_PROOF_DISK": str(made.artifact(".vhd")), "SLIPWAY_PROOF_SIZE": f"{allocated:.0f}"}
-    machine.enter_namespace()
+    machine.enter_namespace(own_qemu=True)
     scratch = slipway.scratch()
     try:
         key, public = machine.ssh_key(scratch)

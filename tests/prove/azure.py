@@ -58,9 +58,11 @@ class Checks:
     def __init__(self, vm, key):
         self.vm, self.key, self.count = vm, key, 0
 
-    def says(self, command, pattern, user="core"):
-        output = self.vm.ssh(self.key, command, user=user, check=False)
-        return self.holds(re.search(pattern, output, re.S | re.M), f"{command!r} must print {pattern!r}, not {output!r}") and output
+    def say(self, *rows, user="core"):
+        """Commands and patterns of what they must print; the answers."""
+        answers = self.vm.expect(self.key, rows, user=user)
+        self.count += len(rows)
+        return answers
 
     def holds(self, condition, otherwise):
         if not condition:
@@ -75,14 +77,14 @@ def check_order(c, vm, wanted, protocol):
 
 
 def check_machine(c, name, vm_id):
-    c.says("hostname", rf"\A{name}\s*\Z")
-    c.says("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z")
-    c.says("systemctl --failed --no-legend --plain", r"\A\Z")
-    c.says("id", r"\(azureuser\).*sudo", user="azureuser")
-    c.says("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$")
-    c.says("sudo cat /sys/class/dmi/id/product_uuid", vm_id)
-    c.says("sudo ls /var/lib/slipway/azure", rf"^{vm_id}.provisioned$")
-    c.says("sudo grep -c 'result=success' /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z")
+    c.say(("hostname", rf"\A{name}\s*\Z"),
+          ("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z"),
+          ("systemctl --failed --no-legend --plain", r"\A\Z"),
+          ("cat /run/systemd/netif/leases/*", "^OPTION_245=a83f8110$"),
+          ("sudo cat /sys/class/dmi/id/product_uuid", vm_id),
+          ("sudo ls /var/lib/slipway/azure", rf"^{vm_id}.provisioned$"),
+          ("sudo grep -c 'result=success' /var/lib/hyperv/.kvp_pool_1", r"\A[12]\s*\Z"))
+    c.say(("id", r"\(azureuser\).*sudo"), user="azureuser")
 
 
 def processor_time(c):
@@ -91,7 +93,7 @@ def processor_time(c):
     report = json.loads(c.vm.ssh(c.key, "sudo cat /run/ignition/report.json"))
     used = {f"ignition {stage['name']}": stage["processorMilliseconds"] / 1e3 for stage in report["stages"]}
     c.holds(set(STAGES) <= {name.removeprefix("ignition ") for name in used}, f"stages that nothing is said of; only {sorted(used)}")
-    agent = c.says("systemctl show -P CPUUsageNSec slipway-azure", r"\A[0-9]+\s*\Z")
+    agent, = c.say(("systemctl show -P CPUUsageNSec slipway-azure", r"\A[0-9]+\s*\Z"))
     used["slipway-azure"] = int(agent) / 1e9
     return used
 
@@ -118,10 +120,7 @@ class Proof:
             c = Checks(vm, self.key)
             check_order(c, vm, azure.FIRST_BOOT, "xml")
             check_machine(c, "node1", VM)
-            c.says(f"sudo sha256sum {PAYLOAD}", digest)
-            c.says(f"sudo stat -c %s {FILLER}", rf"\A{left}\s*\Z")
-            for command, pattern in azure.DISK_CHECKS:
-                c.says(command, pattern)
+            c.say((f"sudo sha256sum {PAYLOAD}", digest), (f"sudo stat -c %s {FILLER}", rf"\A{left}\s*\Z"), *azure.DISK_CHECKS)
             used, machine_id = processor_time(c), vm.ssh(self.key, "cat /etc/machine-id")
             vm.poweroff(self.key)
             self.count += c.count
@@ -132,7 +131,7 @@ class Proof:
         with self.machine(custom_data=self.scratch / "custom.ign") as vm:
             vm.wait_for("node1 login:")
             c = Checks(vm, self.key)
-            c.says("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z")
+            c.say(("sudo systemctl start slipway-azure; systemctl is-active slipway-azure", r"\Aactive\s*\Z"))
             c.holds(not vm.lines("imds", "wire"), f"a machine that is provisioned asked {vm.lines('imds', 'wire')}")
             vm.poweroff(self.key)
             self.count += c.count
@@ -148,8 +147,7 @@ class Proof:
             c = Checks(vm, self.key)
             check_order(c, vm, ["userData", "/metadata/instance?", "health"], "json")
             check_machine(c, "node2", OTHER_VM)
-            c.says("cat /etc/second", r"\Alife\s*\Z")
-            c.says("sudo ls /var/lib/slipway/azure", f"{VM}.provisioned")
+            c.say(("cat /etc/second", r"\Alife\s*\Z"), ("sudo ls /var/lib/slipway/azure", f"{VM}.provisioned"))
             c.holds(vm.ssh(self.key, "cat /etc/machine-id") != machine_id, "the captured machine's id lives on")
             vm.poweroff(self.key)
             self.count += c.count

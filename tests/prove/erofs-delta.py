@@ -9,8 +9,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import debian13
 import slipway
-from releases import Release, checkout, describe, run_slipway, take_kernel, tool_argv, unpack_tools
+from releases import Release, checkout, describe, run_slipway, take_kernel
 
 # The reach, for the best of our kinds: shares of the image in percent, ranges at a gap of 16 KiB.
 USERLAND_PERCENT, USERLAND_RANGES = 2.5, 40
@@ -95,7 +96,7 @@ def peer_images(trees, tools, argv, into):
     for name, tree in trees.items():
         images[name] = into / name
         made = [a.format(image=images[name], tree=tree) for a in argv]
-        subprocess.run(tool_argv(tools, made), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(debian13.argv(tools, made), check=True, stdout=subprocess.DEVNULL)
     return images
 
 
@@ -135,7 +136,7 @@ def measure(work, peers):
                     checkout(json.loads(next(output.glob("*.report.json")).read_text())["commit"], trees[name])
             shutil.rmtree(work / "ours")
     if peers:
-        tools = unpack_tools(work)
+        tools = debian13.unpack(work)
         for kind, argv in PEERS:
             add(kind, peer_images(trees, tools, argv, work / "peers"))
             shutil.rmtree(work / "peers")

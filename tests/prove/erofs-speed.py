@@ -10,6 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import debian13
 import releases
 import slipway
 
@@ -56,7 +57,7 @@ def once(argv, work):
 
 def measure(work, tools):
     """Kind → medians; in every round all kinds in turn."""
-    kinds = {**OURS, **{name: releases.tool_argv(tools, argv) for name, argv in PEERS.items()}}
+    kinds = {**OURS, **{name: debian13.argv(tools, argv) for name, argv in PEERS.items()}}
     runs = {kind: [] for kind in kinds}
     subprocess.run([TREE_IMAGE, work / "tree", work / "plain"], check=True)
     for _ in range(RUNS):
@@ -92,7 +93,7 @@ def main():
     try:
         result = slipway.real_image()
         releases.checkout(result.report()["commit"], work / "tree")
-        figures = measure(work, releases.unpack_tools(work))
+        figures = measure(work, debian13.unpack(work))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     print_table(figures)

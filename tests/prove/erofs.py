@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import debian13
 import machine
 import releases
 import slipway
@@ -49,13 +50,13 @@ def assert_same(expected, found, what):
 
 def check_image(tools, image, work, what, expected, full):
     """dump.erofs and fsck.erofs of Debian 13, the second also as a reader; and this kernel."""
-    dump = subprocess.run(releases.tool_argv(tools, ["dump.erofs", "-s", image]), check=True, text=True,
+    dump = subprocess.run(debian13.argv(tools, ["dump.erofs", "-s", image]), check=True, text=True,
                           capture_output=True).stdout
     if "0xE0F5E1E2" not in dump:
         raise SystemExit(f"{what}: dump.erofs says:\n{dump}")
     extracted = work / "extracted"
     argv = ["fsck.erofs", *([f"--extract={extracted}", "--xattrs"] if full else []), image]
-    subprocess.run(releases.tool_argv(tools, argv), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(debian13.argv(tools, argv), check=True, stdout=subprocess.DEVNULL)
     if full:
         assert_same(without_links(expected), without_links(tree_zoo.describe(extracted)), f"{what}, fsck.erofs --extract")
         shutil.rmtree(extracted)
@@ -125,7 +126,7 @@ def main():
     try:
         random_trees()
         result = slipway.real_image()
-        tools = releases.unpack_tools(work)
+        tools = debian13.unpack(work)
         generated_tree(tools, work)
         summary = real_tree(tools, work, result)
         boot_apart(result.artifact(".raw"), summary, work)

@@ -164,16 +164,15 @@ def provision(disk, scratch, key, public):
         power_off(vm, key)
 
 
-def fall_back(disk, variant, root_hash, key):
-    with machine.Machine(disk, snapshot=False) as vm:
-        _, seconds = vm.wait_for('IMAGE_VERSION="?1.0.0', PATIENCE)
-        boots = len(re.findall(f'IMAGE_VERSION="?{re.escape(variant.version)}', vm.console))
-        vm.ssh(key, "systemctl is-system-running --wait", check=False, timeout=PATIENCE)
-        expect(boots == variant.boots, f"{boots} boots of {variant.version} reached the host")
-        shown = vm.ssh(key, "sudo slipway-update history")
-        events = [e for e in history(vm, key) if e["version"] == variant.version]
-        failed = vm.ssh(key, "systemctl --failed --no-legend --plain")
-        power_off(vm, key)
+def falls_back(vm, variant, root_hash, key):
+    """After how many seconds."""
+    _, seconds = vm.wait_for('IMAGE_VERSION="?1.0.0', PATIENCE)
+    boots = len(re.findall(f'IMAGE_VERSION="?{re.escape(variant.version)}', vm.console))
+    vm.ssh(key, "systemctl is-system-running --wait", check=False, timeout=PATIENCE)
+    expect(boots == variant.boots, f"{boots} boots of {variant.version} reached the host")
+    shown = vm.ssh(key, "sudo slipway-update history")
+    events = [e for e in history(vm, key) if e["version"] == variant.version]
+    failed = vm.ssh(key, "systemctl --failed --no-legend --plain")
     last = events[-1]
     expect(last["event"] == "fell-back" and last["tries"] == 3, f"the history ends with {last}")
     expect(last["rootHash"] == root_hash, f"root hash {last['rootHash']}, not {root_hash}")
@@ -187,7 +186,9 @@ def fall_back(disk, variant, root_hash, key):
 def prove(disk, name, built, key):
     variant = VARIANTS[name]
     install(disk, variant, built)
-    seconds = fall_back(disk, variant, built["rootHash"], key)
+    with machine.Machine(disk, snapshot=False) as vm:
+        seconds = falls_back(vm, variant, built["rootHash"], key)
+        power_off(vm, key)
     names = entry_names(disk, partitions(disk)["esp"][0][1])
     expect(names == ["slipway_1.0.0.efi", f"slipway_{variant.version}+0-3.efi"], f"entries {names}")
     print(f"{name}: back in 1.0.0 after {seconds:.0f} s, {variant.boots} of 3 boots reached the host",
@@ -195,16 +196,16 @@ def prove(disk, name, built, key):
 
 
 def compose(names):
-    """All images, as an ordinary user, who is not there in the namespace."""
-    base = str(slipway.real_image().artifact(".raw"))
-    place = slipway.work_dir() / "place"
-    return {"base": base, "broken": {name: VARIANTS[name].compose(place) for name in names}}
+    """The broken releases, as an ordinary user, who is not there in the namespace."""
+    place = slipway.reachable_copy(slipway.work_dir() / "place")
+    return {name: VARIANTS[name].compose(place) for name in names}
 
 
 def main():
     names = sys.argv[1:] or (QUICK if slipway.QUICK else list(VARIANTS))
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        os.environ["SLIPWAY_FALLBACK"] = json.dumps(compose(names))
+        base = str(slipway.real_image().artifact(".raw"))
+        os.environ["SLIPWAY_FALLBACK"] = json.dumps({"base": base, "broken": compose(names)})
     machine.enter_namespace()
     images = json.loads(os.environ["SLIPWAY_FALLBACK"])
     scratch = slipway.scratch()

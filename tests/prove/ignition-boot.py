@@ -19,6 +19,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import machine
 import slipway
+from machine import is_
 
 VERSION = "3.4.0"
 STAMP = "/.etc/provisioned"
@@ -61,19 +62,9 @@ class Bench:
                                options=["--", *options] if options else ())
 
     def expect(self, vm, rows):
-        """rows: (command, pattern of what it prints). All run in one session."""
-        script = "\n".join(f"printf '\\n@@@{i}\\n'; {{ {command}\n}} 2>&1" for i, (command, _) in
-                           enumerate(rows))
-        output = vm.ssh(self.key, script, check=False, timeout=300)
-        parts = re.split(r"^@@@\d+\n", output, flags=re.M)[1:]
-        if len(parts) != len(rows):
-            raise SystemExit(f"ignition-boot: {len(parts)} answers to {len(rows)} questions: "
-                             f"{output!r}")
-        for (command, pattern), part in zip(rows, parts):
-            if not re.search(pattern, part, re.S | re.M):
-                raise SystemExit(f"ignition-boot: {command!r} must print {pattern!r}, not {part!r}")
-            self.checks += 1
-        return parts
+        answers = vm.expect(self.key, rows)
+        self.checks += len(rows)
+        return answers
 
     def must_fail(self, vm, stage, *patterns):
         """The boot stops, and the last thing on the console says why."""
@@ -89,10 +80,6 @@ def kernel(*words):
     """QEMU's options for more kernel arguments: systemd-stub takes them from SMBIOS."""
     value = "io.systemd.stub.kernel-cmdline-extra=" + " ".join(words)
     return ["-smbios", f"type=11,value={value}"]
-
-
-def is_(command, text):
-    return command, r"\A" + re.escape(text) + r"\s*\Z"
 
 
 HEALTHY = [is_("systemctl is-system-running --wait | grep -v running; "
@@ -196,8 +183,7 @@ def theme_everything(bench):
 
 # ---- refused: the boot stops with the reason ----
 
-def theme_refused(bench):
-    disk = bench.disk("refused")
+def refusals(bench, disk):
     c = bench.config("refused")
     c.config["kernelArguments"] = {"shouldExist": ["quiet", "mitigations=off"]}
     with bench.boot(disk, c) as vm:
@@ -207,7 +193,12 @@ def theme_refused(bench):
     c.config["storage"]["files"][0]["contents"]["verification"] = {"hash": "sha256-" + 64 * "0"}
     with bench.boot(disk, c) as vm:
         bench.must_fail(vm, "files", r"Setting: +\$\.storage\.files\.0\.contents", "hash|sum")
-    # What was wrong is corrected: the same disk comes up.
+
+
+def theme_refused(bench):
+    """Then what was wrong is corrected: the same disk comes up."""
+    disk = bench.disk("refused")
+    refusals(bench, disk)
     with bench.boot(disk, bench.config("corrected")) as vm:
         vm.wait_for("corrected login:")
         bench.expect(vm, HEALTHY)

@@ -46,41 +46,26 @@ NO_PROFILE = ("echo 'profile slipway-container { }' | sudo apparmor_parser --con
               f"{RUN} --network=none localhost/box busybox true 2>&1", "slipway-container.*not loaded")
 
 
-class Checks:
-    def __init__(self, vm, key):
-        self.vm, self.key, self.count, self.problems = vm, key, 0, []
-
-    def says(self, command, pattern):
-        output = self.vm.ssh(self.key, command, check=False, timeout=300)
-        if not re.search(pattern, output, re.S | re.M):
-            self.problems.append(f"{command!r} must print {pattern!r}, not {output!r}")
-        self.count += 1
-
-    def denials(self):
-        text = self.vm.ssh(self.key, "sudo journalctl -k -b -o cat --no-pager -g 'apparmor=\"DENIED\"'", check=False)
-        return [line for line in text.splitlines() if 'apparmor="DENIED"' in line]
+DENIALS = ("sudo journalctl --sync; sudo journalctl -k -b -o cat --no-pager -g 'apparmor=\"DENIED\"'", "")
 
 
 def check(vm, key, scratch, port):
-    c = Checks(vm, key)
-    busybox = shutil.which("busybox")
-    vm.copy(key, [busybox], "/tmp/")
+    """How many things were checked."""
+    vm.copy(key, [shutil.which("busybox")], "/tmp/")
     vm.ssh(key, "mkdir -p /tmp/u/bin /tmp/u/tmp; cp /tmp/busybox /tmp/u/bin; cd /tmp/u/bin; for n in sh cat cp ls kill sleep; do "
                 "ln -s busybox $n; done; sudo mkdir -p /var/lib/proof; tar -C /tmp/u -c . | sudo podman import -q - localhost/box")
-    for command, pattern in RIGHT:
-        c.says(command.replace("PORT", str(port)), pattern)
-    if c.denials():
-        c.problems += ["denied, and should not be:", *c.denials()]
-    before = len(c.denials())
-    for n, (command, pattern) in enumerate(WRONG):
-        c.says(command, pattern)
-        if len(c.denials()) <= before + n:
-            c.problems.append(f"{command!r} was not denied by AppArmor")
-    for command, pattern in (UNCONFINED, NO_PROFILE):
-        c.says(command, pattern)
-    if c.problems:
-        raise SystemExit("mac:\n" + "\n".join(c.problems))
-    return c.count
+    rows = [*((command.replace("PORT", str(port)), pattern) for command, pattern in RIGHT), DENIALS]
+    rows += [row for wrong in WRONG for row in (wrong, DENIALS)]
+    rows += [UNCONFINED, NO_PROFILE]
+    answers, problems = vm.wrong(key, rows)
+    denials = [[line for line in answer.splitlines() if 'apparmor="DENIED"' in line]
+               for row, answer in zip(rows, answers) if row == DENIALS]
+    if denials[0]:
+        problems += ["denied, and should not be:", *denials[0]]
+    problems += [f"{command!r} was not denied by AppArmor" for n, (command, _) in enumerate(WRONG, 1) if len(denials[n]) < n]
+    if problems:
+        raise SystemExit("mac:\n" + "\n".join(problems))
+    return len(RIGHT) + len(WRONG) + 2
 
 
 def main():

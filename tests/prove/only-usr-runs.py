@@ -2,6 +2,7 @@
 """only /usr runs: the ways around it, tried on a booted host, with IPE reporting and with IPE enforcing; signed containers run"""
 
 import base64
+import itertools
 import lzma
 import os
 import pathlib
@@ -68,14 +69,14 @@ class Host:
         self.vm, self.key, self.scratch = vm, key, scratch
         self.variables, self.problems = "", []
 
-    def run(self, command, user="root"):
-        """Output of a command of bash."""
-        command = f"{self.variables} exec 2>&1; {command}"
-        if user == "root":
-            (self.scratch / "command").write_text(command)
-            self.vm.copy(self.key, [self.scratch / "command"], "/tmp/")
-            return self.vm.ssh(self.key, "sudo bash /tmp/command", check=False, timeout=300)
-        return self.vm.ssh(self.key, command, user=user, check=False, timeout=300)
+    def ask(self, commands, user="root"):
+        """What each of the commands of bash prints."""
+        return self.vm.ask(self.key, [f"{self.variables} {command}" for command in commands],
+                           "core" if user == "root" else user, "sudo bash" if user == "root" else "bash")
+
+    def run(self, command):
+        """Output of a command of root's."""
+        return self.ask([command])[0]
 
     def must(self, command, pattern):
         output = self.run(command)
@@ -106,12 +107,15 @@ class Host:
         merged = self.must("podman mount unsigned", "^/var/lib/containers/").split()[-1]
         self.variables += f"MERGED={merged};"
 
-    def try_way(self, w, expected):
-        by, pattern = expected
-        output = self.run("rm -f /run/way-ran; " + w.command if w.user == "root" else w.command, w.user)
-        ran = re.search("^" + ways.RAN + "$", output, re.M)
-        if bool(ran) != (by is None) or not re.search(pattern, output, re.S | re.M):
-            self.problems.append(f"{w.user}: {w.name}: expected {by or 'that it works'}, got {output!r}")
+    def try_ways(self, tried):
+        """tried: ways, and what is expected of each: who stops it, if anybody, and a pattern of how that looks."""
+        for user, group in itertools.groupby(tried, lambda pair: pair[0].user):
+            group = list(group)
+            outputs = self.ask([("rm -f /run/way-ran; " if user == "root" else "") + w.command for w, _ in group], user)
+            for (w, (by, pattern)), output in zip(group, outputs):
+                ran = re.search("^" + ways.RAN + "$", output, re.M)
+                if bool(ran) != (by is None) or not re.search(pattern, output, re.S | re.M):
+                    self.problems.append(f"{w.user}: {w.name}: expected {by or 'that it works'}, got {output!r}")
 
 
 def times_of_starts(host):
@@ -181,14 +185,11 @@ def report_then_enforce(host):
     check_cost(host)
     host.start_unsigned()
     check_containers(host, True)
-    for w in ways.WAYS:
-        host.try_way(w, w.plain)
+    host.try_ways((w, w.plain) for w in ways.WAYS)
     host.must("journalctl -k -b -o cat -g ipe_op= --no-pager | grep -c enforcing=0", "^[1-9][0-9]*$")
     host.must("echo 1 >/sys/kernel/security/ipe/enforce; cat /sys/kernel/security/ipe/enforce", "^1$")
     check_containers(host, False)
-    for w in ways.WAYS:
-        if w.enforced != w.plain:
-            host.try_way(w, w.enforced)
+    host.try_ways((w, w.enforced) for w in ways.WAYS if w.enforced != w.plain)
     host.must("systemctl --failed --no-legend --plain | grep -v -e run-p -e run-u; systemctl is-active ssh.socket", r"\Aactive$")
 
 
@@ -198,9 +199,7 @@ def enforce_from_the_start(host):
     host.prepare()
     check_containers(host, False)
     host.must("echo 0 >/sys/kernel/security/ipe/enforce; cat /sys/kernel/security/ipe/enforce", "^1$")
-    for w in ways.WAYS:
-        if "MERGED" not in w.command:
-            host.try_way(w, w.enforced)
+    host.try_ways((w, w.enforced) for w in ways.WAYS if "MERGED" not in w.command)
 
 
 # What the image's manifest says of IPE → what is shown with it.

@@ -49,12 +49,6 @@ class Disk:
             file.write(data)
 
 
-def expect(vm, key, command, pattern):
-    output = vm.ssh(key, command, check=False)
-    if not re.search(pattern, output, re.M):
-        raise SystemExit(f"root-hash-signature: {command!r} must print {pattern!r}, not {output!r}")
-
-
 def config(scratch):
     if not (scratch / "config.ign").exists():
         _, public = machine.ssh_key(scratch)
@@ -64,10 +58,11 @@ def config(scratch):
 
 def check_verified(vm, key):
     """The kernel has looked at the signature, and takes nothing without."""
-    expect(vm, key, UNIT, "^the root hash's signature is verified$")
-    expect(vm, key, "sudo dmsetup table usr", r"verity 1 .* panic_on_corruption\b.* root_hash_sig_key_desc \S+")
-    expect(vm, key, "cat /sys/module/dm_verity/parameters/require_signatures", "^Y$")
-    expect(vm, key, "sudo ls /run/slipway", r"^usr\.p7s$")
+    vm.expect(key, (
+        (UNIT, "^the root hash's signature is verified$"),
+        ("sudo dmsetup table usr", r"verity 1 .* panic_on_corruption\b.* root_hash_sig_key_desc \S+"),
+        ("cat /sys/module/dm_verity/parameters/require_signatures", "^Y$"),
+        ("sudo ls /run/slipway", r"^usr\.p7s$")))
 
 
 def verified(disk, variables, scratch):
@@ -77,7 +72,7 @@ def verified(disk, variables, scratch):
     with machine.Machine(disk.path, ignition, snapshot=False, options=[f"--secure-boot={variables}"]) as vm:
         _, age = vm.wait_for("login:", deadline=2 * machine.BOOT_DEADLINE)
         check_verified(vm, key)
-        expect(vm, key, "sudo dmsetup ls", r"\Ausr\s+\(\S+\)\s*\Z")
+        vm.expect(key, [("sudo dmsetup ls", r"\Ausr\s+\(\S+\)\s*\Z")])
         original = disk.read("usr", block * BLOCK, BLOCK)
         vm.ssh(key, "data=$(sudo dmsetup deps -o devname usr | grep -o '(.*' | tr -d '()' | tr ' ' '\\n' | sort | head -n 1) && "
                     f"head -c {BLOCK} /dev/zero | sudo dd of=/dev/$data bs={BLOCK} seek={block} conv=fsync,notrunc && "
@@ -120,9 +115,9 @@ def not_required(disk, scratch):
     variables.write_bytes(efi_variables.with_secure_boot_off(efi_variables.sold()))
     with machine.Machine(disk.path, ignition, options=[f"--secure-boot={variables}"]) as vm:
         vm.wait_for("login:")
-        expect(vm, key, UNIT, f"^{NOT_REQUIRED}$")
-        expect(vm, key, "sudo dmsetup table usr", r"verity 1 (?!.*root_hash_sig_key_desc)")
-        expect(vm, key, "findmnt -no SOURCE /usr", "^/dev/mapper/usr$")
+        vm.expect(key, ((UNIT, f"^{NOT_REQUIRED}$"),
+                        ("sudo dmsetup table usr", r"verity 1 (?!.*root_hash_sig_key_desc)"),
+                        ("findmnt -no SOURCE /usr", "^/dev/mapper/usr$")))
 
 
 def main():

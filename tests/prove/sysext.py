@@ -204,12 +204,6 @@ def speed(scratch, keys, usr):
 
 # ---- on a machine ----
 
-def expect(vm, key, command, pattern):
-    output = vm.ssh(key, command, check=False)
-    if not re.search(pattern, output, re.M | re.S):
-        raise SystemExit(f"sysext: {command!r} must print {pattern!r}, not {output!r}")
-
-
 def config(scratch, signed, unsigned):
     key, public = machine.ssh_key(scratch)
     c = machine.Ignition().user("core", sshAuthorizedKeys=[public], groups=["sudo"])
@@ -227,19 +221,20 @@ def on_a_machine(disk, scratch, signed, unsigned):
     key, ignition = config(scratch, signed, unsigned)
     with machine.Machine(disk, ignition) as vm:
         _, age = vm.wait_for("login:")
-        expect(vm, key, "hello; systemctl is-active uses-hello systemd-sysext", r"\Ahello booted\s+active\s+active\s*\Z")
-        expect(vm, key, "findmnt -no FSTYPE,OPTIONS /usr | tail -n 1", r"^overlay\s+ro,nodev")
-        expect(vm, key, "ls /dev/mapper", r"[0-9a-f]{64}-verity")
-        expect(vm, key, "cat /usr/lib/verity.d/slipway.crt", "BEGIN CERTIFICATE")
-        expect(vm, key, "grep SYSEXT_LEVEL /usr/lib/os-release", "^SYSEXT_LEVEL=1.0$")
-        expect(vm, key, "systemctl is-system-running --wait; systemctl --failed", r"\Arunning\s")
-        expect(vm, key, "sudo cp /var/lib/other.raw /var/lib/extensions/; sudo systemctl reload systemd-sysext; echo $?; hello",
-               r"^1$.*^hello booted$")
-        expect(vm, key, "sudo rm /var/lib/extensions/other.raw; sudo systemctl reload systemd-sysext && hello", "^hello booted$")
-        expect(vm, key, "sudo mkdir -p /var/lib/extensions/d/usr/bin; sudo systemctl reload systemd-sysext; echo $?; "
-                        "sudo rm -r /var/lib/extensions/d", "^1$")
-        expect(vm, key, "sudo slipway-update status && sudo systemctl start slipway-update-settle", "1.0.0")
-        expect(vm, key, "sudo rm /var/lib/extensions/hello.raw; sudo systemctl stop systemd-sysext; hello", "not found")
+        vm.expect(key, (
+            ("hello; systemctl is-active uses-hello systemd-sysext", r"\Ahello booted\s+active\s+active\s*\Z"),
+            ("findmnt -no FSTYPE,OPTIONS /usr | tail -n 1", r"^overlay\s+ro,nodev"),
+            ("ls /dev/mapper", r"[0-9a-f]{64}-verity"),
+            ("cat /usr/lib/verity.d/slipway.crt", "BEGIN CERTIFICATE"),
+            ("grep SYSEXT_LEVEL /usr/lib/os-release", "^SYSEXT_LEVEL=1.0$"),
+            ("systemctl is-system-running --wait; systemctl --failed", r"\Arunning\s"),
+            ("sudo cp /var/lib/other.raw /var/lib/extensions/; sudo systemctl reload systemd-sysext; echo $?; hello",
+             r"^1$.*^hello booted$"),
+            ("sudo rm /var/lib/extensions/other.raw; sudo systemctl reload systemd-sysext && hello", "^hello booted$"),
+            ("sudo mkdir -p /var/lib/extensions/d/usr/bin; sudo systemctl reload systemd-sysext; echo $?; "
+             "sudo rm -r /var/lib/extensions/d", "^1$"),
+            ("sudo slipway-update status && sudo systemctl start slipway-update-settle", "1.0.0"),
+            ("sudo rm /var/lib/extensions/hello.raw; sudo systemctl stop systemd-sysext; hello", "not found")))
         vm.poweroff(key)
     return age
 

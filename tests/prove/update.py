@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """a host with containers goes from one real release to the next, back by hand, and forward again; what is its own stays"""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -40,12 +41,10 @@ class Host:
     def json(self, command, timeout=300):
         return json.loads(self.run(command, timeout))
 
-    def says(self, command, pattern):
-        output = self.vm.ssh(self.key, command, check=False, timeout=300)
-        if not re.search(pattern, output, re.S | re.M):
-            failed = self.vm.ssh(self.key, "systemctl --failed --no-legend --plain", check=False)
-            raise SystemExit(f"update: {command!r} must print {pattern!r}, not {output!r}; failed units: {failed!r}")
-        self.checks += 1
+    def say(self, *rows):
+        """Commands and patterns of what they must print."""
+        self.vm.expect(self.key, rows)
+        self.checks += len(rows)
 
     def is_(self, what, got, wanted):
         if got != wanted:
@@ -55,10 +54,8 @@ class Host:
     def reaches(self, version, trial=True):
         """A boot of the release, all the way; one on trial is blessed."""
         self.vm.wait_for(f'IMAGE_VERSION="?{re.escape(version)}', self.vm.age() + machine.BOOT_DEADLINE)
-        self.says("systemctl is-system-running --wait", r"\Arunning$")
-        if trial:
-            self.says("systemctl is-active slipway-bless", r"\Aactive$")
-        self.says("systemctl --failed --no-legend --plain", r"\A\s*\Z")
+        self.say(("systemctl is-system-running --wait; systemctl --failed --no-legend --plain", r"\Arunning\s*\Z"),
+                 ("systemctl is-active slipway-bless", r"\Aactive$" if trial else ""))
 
     def reboot(self, version, trial=True):
         self.vm.forget()
@@ -68,9 +65,9 @@ class Host:
 
     def own(self, starts):
         """What belongs to the machine and not to a release."""
-        self.says("cat /etc/own.conf; tail -n 1 /etc/ssh/sshd_config", re.escape(OWN) + ".*" + re.escape(OWN.strip()))
-        self.says("sudo cat $(sudo podman volume inspect -f '{{.Mountpoint}}' kept)/starts", r"\A(once more\n){%d}\Z" % starts)
-        self.says("sudo podman images --format '{{.Repository}}'", "10.0.2.2:5000/hello")
+        self.say(("cat /etc/own.conf; tail -n 1 /etc/ssh/sshd_config", re.escape(OWN) + ".*" + re.escape(OWN.strip())),
+                 ("sudo cat $(sudo podman volume inspect -f '{{.Mountpoint}}' kept)/starts", r"\A(once more\n){%d}\Z" % starts),
+                 ("sudo podman images --format '{{.Repository}}'", "10.0.2.2:5000/hello"))
 
 
 def config(scratch, public, site, key):
@@ -93,52 +90,69 @@ def fetched(web):
 
 
 def upgrade(host, web, image_size):
-    host.says("systemctl is-active slipway-update.timer", r"\Aactive$")
-    host.says("sudo busctl call org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 Check", f"available.*{channel.SECOND}")
-    host.says("sudo busctl get-property org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 State", "idle")
-    host.says("busctl call org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 Check 2>&1", "denied|not permitted|Access")
-    host.says("sudo slipway-update check", channel.SECOND)
+    host.say(("systemctl is-active slipway-update.timer", r"\Aactive$"),
+             ("sudo busctl call org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 Check", f"available.*{channel.SECOND}"),
+             ("sudo busctl get-property org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 State", "idle"),
+             ("busctl call org.slipway.Update1 /org/slipway/Update1 org.slipway.Update1 Check", "denied|not permitted|Access"),
+             ("sudo slipway-update check", channel.SECOND))
     plan = host.json("sudo slipway-update plan --json", 600)
     fetched(web)
     host.run("sudo slipway-update apply", 1800)
     size, requests = fetched(web)
-    host.says("sudo slipway-update inspect cat lib/os-release", f'IMAGE_VERSION="?{channel.SECOND}')
+    host.say(("sudo slipway-update inspect cat lib/os-release", f'IMAGE_VERSION="?{channel.SECOND}'))
     host.is_("the other slot's state", sorted(s["version"] for s in host.json("sudo slipway-update status --json")["slots"]),
              [channel.FIRST, channel.SECOND])
     print(f"fetched {size / 2**20:.1f} MiB in {requests} requests, {100 * size / image_size:.1f} % of the image; planned: "
           f"{json.dumps(plan)[:600]}", flush=True)
 
 
-def prove(host, web, image_size):
+def settle(host):
+    """The first boot, after which the machine has something of its own."""
     host.reaches(channel.FIRST)
     host.run(f"echo '{OWN.strip()}' | sudo tee -a /etc/ssh/sshd_config")
     host.own(1)
-    host.says("sudo slipway-update rollback 2>&1", "no release that could be booted")
+    host.say(("sudo slipway-update rollback", "no release that could be booted"))
+
+
+def there_and_back(host, web, image_size, boots):
+    """boots: how many there were."""
     upgrade(host, web, image_size)
     host.reboot(channel.SECOND)
-    host.own(2)
-    host.says("sudo slipway-update check", f"release {channel.SECOND} runs")
+    host.own(boots + 1)
+    host.say(("sudo slipway-update check", f"release {channel.SECOND} runs"))
     host.run("sudo slipway-update rollback")
     host.reboot(channel.FIRST, trial=False)  # it was good before
-    host.own(3)
+    host.own(boots + 2)
     host.run("sudo slipway-update rollback")
     if not slipway.QUICK:
         host.reboot(channel.SECOND)
-        host.own(4)
+        host.own(boots + 3)
     events = [(e["event"], e["version"]) for e in host.json("sudo slipway-update history --json")]
     for wanted in (("staged", channel.SECOND), ("booted", channel.SECOND), ("good", channel.SECOND), ("rolled-back", channel.SECOND)):
         host.is_(f"{wanted} in the history", wanted in events, True)
 
 
+def compose():
+    """Both releases, published: what a machine and its site are made of."""
+    made = channel.Channel()
+    for name in ("first", "updated"):
+        # Without patches of kernel modules: an emulated processor would take ten minutes to apply them. `delta` has them.
+        print(made.publish(name, "--patch-level", "0"), end="")
+    return {"disk": str(made.builds["first"].artifact(".raw")), "site": str(made.site), "key": made.key,
+            "size": made.builds["updated"].report()["usrSize"]}
+
+
+@contextlib.contextmanager
+def servers(made, scratch, public):
+    """The site and a registry; and the configuration of a machine that knows them."""
+    with machine.Registry(scratch) as registry, Nginx(made["site"], scratch / "nginx") as web:
+        registry.push(machine.hello_image(scratch, MESSAGE), "hello:latest")
+        yield web, config(scratch, public, f"http://{machine.GUEST_SEES_HOST}:{web.port}", made["key"])
+
+
 def main():
     if os.environ.get("SLIPWAY_NAMESPACE") != "1":
-        made = channel.Channel()
-        for name in ("first", "updated"):
-            # Without patches of kernel modules: an emulated processor would take ten minutes to apply them. `delta` has them.
-            print(made.publish(name, "--patch-level", "0"), end="")
-        os.environ["SLIPWAY_PROOF"] = json.dumps({
-            "disk": str(made.builds["first"].artifact(".raw")), "site": str(made.site), "key": made.key,
-            "size": made.builds["updated"].report()["usrSize"]})
+        os.environ["SLIPWAY_PROOF"] = json.dumps(compose())
     machine.enter_namespace()
     made = json.loads(os.environ["SLIPWAY_PROOF"])
     scratch = slipway.scratch()
@@ -146,13 +160,11 @@ def main():
         disk = scratch / "disk.raw"
         subprocess.run(["cp", "--sparse=always", made["disk"], disk], check=True)
         key, public = machine.ssh_key(scratch)
-        with machine.Registry(scratch) as registry, Nginx(made["site"], scratch / "nginx") as web:
-            registry.push(machine.hello_image(scratch, MESSAGE), "hello:latest")
-            site = f"http://{machine.GUEST_SEES_HOST}:{web.port}"
-            with machine.Machine(disk, config(scratch, public, site, made["key"]), snapshot=False) as vm:
-                host = Host(vm, key)
-                prove(host, web, made["size"])
-                vm.poweroff(key)
+        with servers(made, scratch, public) as (web, ignition), machine.Machine(disk, ignition, snapshot=False) as vm:
+            host = Host(vm, key)
+            settle(host)
+            there_and_back(host, web, made["size"], 1)
+            vm.poweroff(key)
         print(f"update: {host.checks} checks held from {channel.FIRST} to {channel.SECOND} and back"
               + ("" if slipway.QUICK else ", and forward again"))
     finally:

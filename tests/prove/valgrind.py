@@ -94,6 +94,8 @@ def jobs(wanted):
 
 
 def main():
+    # Wanted here alone of a release's build.
+    subprocess.run(["cmake", "--build", str(slipway.PROGRAMS), "--target", "unit-tests"], check=True, stdout=subprocess.DEVNULL)
     failed, count, runs = 0, 0, 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, good, text, ran in pool.map(lambda job: job[0](job[1]), jobs(set(sys.argv[1:]))):
