@@ -1,21 +1,25 @@
 """Images with a chain of trust: the container host, with what its manifest's "trust" says, and keys of the test's own."""
 
+import fcntl
 import json
+import shutil
 import subprocess
 
 import slipway
 
 
 def keys():
-    """The keys of all tests; made once. They belong to who builds."""
-    path = slipway.work_dir() / "keys"
-    if not (path / "db.key").exists():
-        slipway.give_to_user(path)
-        place = slipway.reachable_copy(slipway.work_dir() / "place")
-        subprocess.run(slipway.as_user([place / "bin/slipway", "keygen", "--secure-boot", path / "new"]), check=True)
-        for file in (path / "new").iterdir():
-            file.rename(path / file.name)
-        (path / "new").rmdir()
+    """The keys of all tests, which run side by side; made once. They belong to who builds."""
+    path, new = slipway.work_dir() / "keys", slipway.work_dir() / "keys.new"
+    with open(slipway.work_dir() / "keys.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            shutil.rmtree(new, ignore_errors=True)
+            slipway.give_to_user(new)
+            place = slipway.reachable_copy(slipway.work_dir() / "place-keys")
+            subprocess.run(slipway.as_user([place / "bin/slipway", "keygen", "--secure-boot", new / "keys"]), check=True)
+            (new / "keys").rename(path)
+            new.rmdir()
     return path
 
 

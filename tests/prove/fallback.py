@@ -197,7 +197,7 @@ def prove(disk, name, built, key):
 
 def compose(names):
     """The broken releases, as an ordinary user, who is not there in the namespace."""
-    place = slipway.reachable_copy(slipway.work_dir() / "place")
+    place = slipway.reachable_copy(slipway.work_dir() / "place-fallback")
     return {name: VARIANTS[name].compose(place) for name in names}
 
 
