@@ -43,7 +43,9 @@ class Release:
         self.path.write_text(json.dumps(self.manifest))
 
     def lock(self):
-        run_slipway(self.place, "lock", "--cache", slipway.work_dir() / "cache", self.path)
+        cache = slipway.work_dir() / "cache"
+        slipway.give_to_user(cache)
+        run_slipway(self.place, "lock", "--cache", cache, self.path)
         return self
 
     def read_lock(self):
