@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import slipway
 from kernel_config import FRAGMENTS, options, real_file
 
-EVERY = 4 if slipway.QUICK else 1  # which of the options the peers are asked for, one by one
+EVERY = 12 if slipway.QUICK else 1  # which of the options the peers are asked for, one by one
 # Package → the script in it.
 PEERS = {"docker.io": "check-config.sh", "lxc": "lxc-checkconfig"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")

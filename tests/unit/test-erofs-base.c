@@ -7,7 +7,7 @@
 #include "erofs-test.h"
 #include "layout-tree.h"
 
-enum { TREES = 60, GENERATIONS = 4, DAMAGES = 40 };
+enum { TREES = 30, GENERATIONS = 4, DAMAGES = 40 };
 
 /* ---- trees whose contents are objects ---- */
 

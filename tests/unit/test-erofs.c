@@ -7,7 +7,7 @@
 #include "erofs-test.h"
 #include "process.h"
 
-enum { TREES = 600 };
+enum { TREES = 300 };
 
 /* Writes the tree with several threads and compares it; the image of one thread must be the same.
  */
