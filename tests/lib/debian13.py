@@ -12,7 +12,7 @@ from releases import Release
 
 # Image writers, and what they are compared with.
 TOOLS = ["erofs-utils", "squashfs-tools", "cryptsetup-bin", "zstd", "xz-utils"]
-# The QEMU that takes two thirds of the processor time that Debian 12's takes.
+# The QEMU that emulates quicker than Debian 12's: 44 s of the processor for a boot instead of 65, by hand.
 QEMU, QUICKER = "qemu-system-x86_64", 10
 WRAPPER = """\
 #!/bin/sh
