@@ -165,8 +165,8 @@ static void put_place(struct findings *r, const struct subject *s)
                 buffer_printf(&r->text, ", line %u col %u", line, column);
 }
 
-static void put_line(struct findings *r, enum finding_kind kind, const struct subject *s,
-                     const char *format, va_list ap)
+_printf_(4, 0) static void put_line(struct findings *r, enum finding_kind kind,
+                                    const struct subject *s, const char *format, va_list ap)
 {
         char message[512];
 
