@@ -132,8 +132,8 @@ static void test_diversions_of_upgrades(void **state)
         static const char *const scripts[] = {
                 "dpkg-divert --package other --add --divert /bin/x.y /bin/x\n",
                 "dpkg-divert --package b --add --divert /bin/x.usr-is-merged /bin/x\n",
-                "dpkg-divert --package b --add --divert /bin/x.y /bin/x\n"
-                "dpkg-divert --package b --remove --divert /bin/x.y /bin/x\n",
+                ("dpkg-divert --package b --add --divert /bin/x.y /bin/x\n"
+                 "dpkg-divert --package b --remove --divert /bin/x.y /bin/x\n"),
                 "dpkg-divert --package b --add --divert /bin/$x.y /bin/$x\n",
                 "fn=$(dpkg-divert --truename /bin/x)\n",
         };

@@ -122,8 +122,8 @@ static void test_processor(void **state _unused_)
 
         m.qemu_major = 10;
         assert_int_equal(run_command(&o, &m, &argv, NULL), 0);
-        assert_true(strv_contains(argv, "max"));
-        assert_false(strv_contains(argv, "max,cx16=off"));
+        assert_true(strv_contains(argv, "max,erms=off,fsrm=off"));
+        assert_false(strv_contains(argv, "max,erms=off,fsrm=off,cx16=off"));
         strv_free(argv);
 }
 
