@@ -19,9 +19,9 @@
 
 #define QEMU "qemu-system-x86_64"
 
-/* Of a processor that says it is quick with strings, a kernel clears pages byte by byte. TCG does just
- * that before QEMU 10, each byte slowly in a page that once held code: a fifth of a boot. And QEMU 7's
- * faults in cmpxchg16b, which kernels from 6.11 on use. */
+/* Of a processor that says it is quick with strings, a kernel clears pages byte by byte. TCG does
+ * just that before QEMU 10, each byte slowly in a page that once held code: a fifth of a boot. And
+ * QEMU 7's faults in cmpxchg16b, which kernels from 6.11 on use. */
 #define TCG_PROCESSOR "max,erms=off,fsrm=off"
 
 enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
@@ -109,9 +109,10 @@ static void add_processor(struct command *c, const struct run_options *o,
                           const struct run_machine *m)
 {
         add_option(c, "-accel", strdup(m->kvm ? "kvm" : "tcg,thread=multi"));
-        add_option(c, "-cpu", strdup(m->kvm              ? "host"
-                                     : m->qemu_major < 8 ? TCG_PROCESSOR ",cx16=off"
-                                                         : TCG_PROCESSOR));
+        add_option(c, "-cpu",
+                   strdup(m->kvm              ? "host"
+                          : m->qemu_major < 8 ? TCG_PROCESSOR ",cx16=off"
+                                              : TCG_PROCESSOR));
         add_option(c, "-smp", string_format("%u", o->cpus));
         add_option(c, "-m", string_format("%u", o->memory_mib));
 }

@@ -40,8 +40,7 @@ static void add_text(struct line *line, const char *text)
         line->text[line->size] = '\0';
 }
 
-_printf_(2, 0)
-static void add_format(struct line *line, const char *format, va_list ap)
+_printf_(2, 0) static void add_format(struct line *line, const char *format, va_list ap)
 {
         size_t room = sizeof(line->text) - line->size;
         int n = vsnprintf(line->text + line->size, room, format, ap);
@@ -89,9 +88,9 @@ void log_line(struct log *l, int priority, const char *format, ...)
         put(l, priority, &line);
 }
 
-_printf_(5, 0)
-static void put_operation(struct log *l, int priority, unsigned operation, const char *what,
-                          const char *format, va_list ap, const char *reason)
+_printf_(5, 0) static void put_operation(struct log *l, int priority, unsigned operation,
+                                         const char *what, const char *format, va_list ap,
+                                         const char *reason)
 {
         struct line line;
         char number[16];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The container host on one disk: what `prove ignition-boot refused`, `boot`, `fallback` and `update` show one by one. Two configurations
-that are refused, then a good one: the same disk comes up. A release that panics, from which the machine falls back by itself, to find
-another configuration offered. Then the next real release, and the way back."""
+"""The container host on one disk: what `prove ignition-boot refused`, `boot`, `fallback` and `update` show one by one. A configuration
+that is refused, then a good one: the same disk comes up. A release that panics in its last try, from which the machine falls back by itself,
+to find another configuration offered. Then the next real release, and the way back."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import slipway
 
 boot, ignition_boot, fallback, update = map(slipway.proof, ("boot", "ignition-boot", "fallback", "update"))
 BROKEN = "panic"
+LAST_TRY = "+1-2"  # systemd-boot's counter: one left, two done
 
 
 def first_boot(disk, ignition, key):
@@ -47,11 +48,11 @@ def main():
     try:
         bench = ignition_boot.Bench(made["disk"], scratch)
         disk, key = bench.disk("host"), bench.key
-        ignition_boot.refusals(bench, disk)
+        ignition_boot.refuse_file(bench, disk)
         with update.servers(made, scratch, boot.MESSAGE) as (web, site):
             config = update.configure(boot.config(bench.public), site, made["key"])
             first = first_boot(disk, config.write(scratch / "host.ign"), key)
-            fallback.install(disk, fallback.VARIANTS[BROKEN], made["broken"])
+            fallback.install(disk, fallback.VARIANTS[BROKEN], made["broken"], LAST_TRY)
             later, seconds = later_boots(disk, boot.other(scratch), key, web, made)
         print(f"host: {bench.checks} checks of what is refused, {first} of the first boot; fell back by itself after {seconds:.0f} s; "
               f"{later} checks until the next release and the way back")

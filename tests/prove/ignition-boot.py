@@ -183,12 +183,15 @@ def theme_everything(bench):
 
 # ---- refused: the boot stops with the reason ----
 
-def refusals(bench, disk):
+def refuse_arguments(bench, disk):
     c = bench.config("refused")
     c.config["kernelArguments"] = {"shouldExist": ["quiet", "mitigations=off"]}
     with bench.boot(disk, c) as vm:
         bench.must_fail(vm, "kargs", r"Setting: +\$\.kernelArguments\S*, line \d+ col",
                         r"Reason: +\S", r"What to do: \S")
+
+
+def refuse_file(bench, disk):
     c = bench.config("refused")
     c.config["storage"]["files"][0]["contents"]["verification"] = {"hash": "sha256-" + 64 * "0"}
     with bench.boot(disk, c) as vm:
@@ -198,7 +201,8 @@ def refusals(bench, disk):
 def theme_refused(bench):
     """Then what was wrong is corrected: the same disk comes up."""
     disk = bench.disk("refused")
-    refusals(bench, disk)
+    refuse_arguments(bench, disk)
+    refuse_file(bench, disk)
     with bench.boot(disk, bench.config("corrected")) as vm:
         vm.wait_for("corrected login:")
         bench.expect(vm, HEALTHY)
