@@ -8,7 +8,9 @@ directory as its ESP, another with its configuration and state.
         machine.update("apply")
 """
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 
@@ -17,6 +19,29 @@ import slipway
 from tiny import EPOCH
 
 UPDATE = slipway.LIBEXEC / "slipway-update"
+PIECE = 1 << 16
+
+
+def contents(path, without=()):
+    """A sparse file as its size and the hashes of its pieces that are not all zeros, by offset: as good for comparing as its bytes, and
+    holes are not read. without: (start, size) of what does not count."""
+    found = {}
+    with open(path, "rb") as file:
+        fd, at = file.fileno(), 0
+        while at < os.fstat(fd).st_size:
+            try:
+                at = os.lseek(fd, at, os.SEEK_DATA) // PIECE * PIECE
+            except OSError:  # ENXIO: holes up to the end
+                break
+            data = bytearray(os.pread(fd, PIECE, at))
+            for start, size in without:
+                first, end = max(start - at, 0), min(start + size - at, len(data))
+                if first < end:
+                    data[first:end] = bytes(end - first)
+            if data.count(0) != len(data):
+                found[at] = hashlib.sha256(data).digest()
+            at += PIECE
+        return os.fstat(fd).st_size, found
 
 
 class UpdateSite:
@@ -44,7 +69,7 @@ class Machine:
         self.entries = self.esp / "EFI/Linux"
         self.entries.mkdir(parents=True)
         self.path.joinpath("root").mkdir()
-        shutil.copyfile(next(build.glob("*.raw")), self.disk)
+        subprocess.run(["cp", "--sparse=always", next(build.glob("*.raw")), self.disk], check=True)
         shutil.copyfile(next(build.glob("*.efi")), self.entries / f"slipway_{version}.efi")
         report = json.loads(next(build.glob("*.report.json")).read_text())
         self.version, self.root_hash = version, report["rootHash"]
@@ -91,8 +116,8 @@ class Machine:
         return sorted(p.name for p in self.entries.iterdir())
 
     def state(self):
-        """What an update changes, as bytes: for what must leave all as it was."""
-        return self.disk.read_bytes(), {p.name: p.read_bytes() for p in self.entries.iterdir()}
+        """What an update changes: for what must leave all as it was."""
+        return contents(self.disk), {p.name: p.read_bytes() for p in self.entries.iterdir()}
 
     def slots(self):
         return {slot["slot"]: slot for slot in self.json("status")["slots"]}

@@ -21,7 +21,7 @@ import site_reader as reader
 import slipway
 import test_stage as tricks
 from tiny import EPOCH, Key, Tiny, noise
-from updatable import Machine, UpdateSite
+from updatable import Machine, UpdateSite, contents
 from update_site import Trickster
 
 MEASURE = slipway.PROGRAMS / "tests/tools/measure"
@@ -107,13 +107,9 @@ class Bench:
         return process.returncode, errors.read_text(errors="replace"), rss
 
     def outside(self, machine):
-        """The disk's bytes but for what an update may write: the table, and slot B's image and tree."""
-        usr = machine.slots()["B"]["partition"]
-        holes = [(0, 1 << 20), machine.partition(usr), machine.partition(usr + 1)]
-        data = bytearray(machine.disk.read_bytes())
-        for start, size in (*holes, (len(data) - (1 << 20), 1 << 20)):
-            data[start:start + size] = bytes(size)
-        return data
+        """The disk but for what an update may write: the table, and slot B's image and tree."""
+        usr, end = machine.slots()["B"]["partition"], machine.disk.stat().st_size
+        return contents(machine.disk, [(0, 1 << 20), machine.partition(usr), machine.partition(usr + 1), (end - (1 << 20), 1 << 20)])
 
     def check(self, what, machine, before, outcome, must_fail=True):
         """After an attempt: refused and as before, or (where the lie was in what nobody looks at) complete."""
