@@ -19,9 +19,9 @@
 
 #define QEMU "qemu-system-x86_64"
 
-/* Of a processor that says it is quick with strings, a kernel clears pages byte by byte. TCG does
- * just that before QEMU 10, each byte slowly in a page that once held code: a fifth of a boot. And
- * QEMU 7's faults in cmpxchg16b, which kernels from 6.11 on use. */
+/* Of a processor that says it is quick with strings, a kernel clears pages by bytes. TCG takes them
+ * one by one before QEMU 10, which are seconds of a boot. And QEMU 7's faults in cmpxchg16b, which
+ * kernels from 6.11 on use. */
 #define TCG_PROCESSOR "max,erms=off,fsrm=off"
 
 enum { VARIABLES_SIZE_MAX = 16 * 1024 * 1024, PLATFORM_NAME_MAX = 32 };
