@@ -14,7 +14,8 @@
  *                  the report is sent, and the initrd's /usr is back
  *   stamp-missing  exit status 0: ROOT does not carry it
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
- *   root-make      makes ROOT when the disk has none; opens it if it is encrypted
+ *   root-make      makes ROOT when the disk has none, and leaves /run/ignition/root-made; opens it
+ *                  if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
  *   wait           the same, and gives people time to read it: one minute, or five when it did */
 
@@ -175,7 +176,10 @@ static int make_root(struct error *err)
         char name[ROOT_NAME_MAX];
         int r = find_root(name, err);
 
-        return r < 0 ? r : r > 0 ? root_volume_open(name, err) : root_volume_make(err);
+        if (r != 0)
+                return r < 0 ? r : root_volume_open(name, err);
+        r = root_volume_make(err);
+        return r < 0 ? r : note("/run/ignition/root-made", err);
 }
 
 /* true: provisioning failed. */

@@ -80,6 +80,7 @@ PROVISIONED = [
     is_("systemctl is-enabled proof.service", "enabled"),
     # ROOT was made and grown: the disk is 7 GiB, the slots and the ESP take 2.6.
     ("findmnt -bno SIZE /", r"^4[0-9]{9}$"),
+    ("sudo journalctl -b -u systemd-fsck-root -o cat", r"unmet condition check ConditionPathExists=!/run/ignition/root-made"),
     ("sudo journalctl -b -u hello.service -o cat", MESSAGE),
     # The boot counter is taken off once, by the first boot that is complete.
     ("sudo systemctl start slipway-bless; sudo journalctl -b -u slipway-bless -o cat", r"^release 1\.0\.0 is good$"),
@@ -91,6 +92,7 @@ LATER = [
     ("ls /etc/proof-again", "No such file"),
     is_("ls /sys/firmware/efi/efivars | grep LoaderBootCountPath", ""),
     is_("cat machine-id /etc/machine-id | uniq | wc -l", "1"),
+    ("sudo journalctl -b -u systemd-fsck-root -o cat", r"^root: clean,"),
 ]
 
 
