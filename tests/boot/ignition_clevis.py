@@ -38,34 +38,34 @@ run config fetch
 run config disks
 # The machine opened them itself, where the servers it could ask were enough.
 test -e /dev/mapper/any
-test -e /dev/mapper/custom
 """
 # Cut off: another attempt begins.
 AGAIN = """\
 run config disks
 test -e /dev/mapper/any
+test -e /dev/mapper/custom
 """
 FINISH = """\
 run config files
 run config umount
 cat /run/root/etc/crypttab
-for name in any all custom; do
+for name in {names}; do
     grep -x "$name UUID=[-0-9a-f]* none luks,_netdev,x-initrd.attach" /run/root/etc/crypttab
     if test -e /run/root/etc/luks/$name; then exit 1; fi
     cryptsetup close $name
 done
-clevis luks list -d {custom} | grep -F '1: tang '
 
 # A given key stays beside that of clevis, a generated one goes.
 test "$(slots {any})" = 2
 test "$(slots {all})" = 1
-test "$(slots {custom})" = 1
 printf passphrase | cryptsetup open --test-passphrase --key-file=- {any}
 """
 # As clevis tells it; which servers must run for it shows as well.
 LISTED = """\
 clevis luks list -d {any} | grep -F '1: sss '
 clevis luks list -d {all} | grep -F '"t":2'
+clevis luks list -d {custom} | grep -F '1: tang '
+test "$(slots {custom})" = 1
 """
 # The asked server alone; then both; then the known one alone; then none.
 ALL_OPEN = """\
@@ -130,16 +130,17 @@ def main():
         asked = {"url": f"http://127.0.0.1:{ASKED}", "thumbprint": thumbprint}
         tang = [asked, {"url": f"http://127.0.0.1:{KNOWN}/", "thumbprint": known, "advertisement": advertisement}]
         devices = {"any": "/dev/ubda", "all": "/dev/ubdb", "custom": "/dev/ubdc"}
-        config = {"luks": [
+        volumes = [
             volume("any", devices["any"], keyFile={"source": "data:,passphrase"}, clevis={"threshold": 1, "tang": tang}),
             volume("all", devices["all"], clevis={"threshold": 2, "tang": tang}),
             volume("custom", devices["custom"], clevis={"custom": {"pin": "tang", "needsNetwork": True, "config": json.dumps(
-                {"url": asked["url"], "thp": thumbprint})}})]}
+                {"url": asked["url"], "thp": thumbprint})}})][:2 if slipway.QUICK else 3]
+        config, names = {"luks": volumes}, " ".join(v["name"] for v in volumes)
         impostor = {"luks": [volume("other", "/dev/ubdd", clevis={"tang": [{**asked, "thumbprint": known}]})]}
         for name, storage in (("config", config), ("impostor", impostor)):
             (directory / name).write_text(json.dumps({"ignition": {"version": "3.4.0"}, "storage": storage}))
         script = "".join(SHORT if slipway.QUICK else WHOLE).format(dir=directory, ignition=slipway.IGNITION, tangd=TANGD,
-                                                                   asked=ASKED, known=KNOWN, **devices)
+                                                                   asked=ASKED, known=KNOWN, names=names, **devices)
         uml.prove(script, directory, "abcd", 64 << 20, MODULES, 1400)
         print("volumes bound to tang servers are opened by clevis with as many servers as the configuration says, not with fewer")
     finally:

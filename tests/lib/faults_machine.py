@@ -34,6 +34,14 @@ def part_size(tiny, name):
     return 0
 
 
+def begun(tiny, build, name, size):
+    """Waits for more than so many bytes of a package."""
+    deadline = time.monotonic() + 60
+    while part_size(tiny, name) <= size:
+        need(time.monotonic() < deadline and build.poll() is None, "the download did not begin")
+        time.sleep(0.01)
+
+
 # ---- network ----
 
 @fault("network: every transfer is cut, but gets further each time: resumed within one build")
@@ -65,10 +73,7 @@ def cut(tiny):
 def goes_away(tiny):
     tiny.server.set(pause=0.02)
     build = tiny.start_build()
-    deadline = time.monotonic() + 20
-    while part_size(tiny, "hello") <= 50000:
-        need(time.monotonic() < deadline and build.poll() is None, "the download did not begin")
-        time.sleep(0.01)
+    begun(tiny, build, "hello", 50000)
     tiny.server.set(gone=True, pause=0)
     error = build.communicate(timeout=60)[1]
     # Others come at the same time: whichever of them meets it first.
@@ -356,10 +361,10 @@ def kill_at_publish(tiny):
 def kill_fetching(tiny):
     wanted, _ = reference(tiny)
     tiny.server.set(pause=0.005)
-    for delay in (0.1, 0.2, 0.3):
+    for size in (0, 20000, 50000):
         forget(tiny)
         build = tiny.start_build()
-        time.sleep(delay)
+        begun(tiny, build, "hello", size)
         build.kill()
         build.communicate()
         need(not complete_or_absent(tiny), "an artifact of a build that was fetching")
