@@ -14,8 +14,8 @@
  *                  the report is sent, and the initrd's /usr is back
  *   stamp-missing  exit status 0: ROOT does not carry it
  *   root-missing   exit status 0: the disk has no ROOT; 1: it has one
- *   root-make      makes ROOT when the disk has none, and leaves /run/ignition/root-made; opens it
- *                  if it is encrypted
+ *   root-make      makes ROOT when the disk has none; leaves /run/ignition/root-made if it is
+ *                  new for certain; opens it if it is encrypted
  *   show           repeats on every console why provisioning failed, if it did
  *   wait           the same, and gives people time to read it: one minute, or five when it did */
 
@@ -179,7 +179,10 @@ static int make_root(struct error *err)
         if (r != 0)
                 return r < 0 ? r : root_volume_open(name, err);
         r = root_volume_make(err);
-        return r < 0 ? r : note("/run/ignition/root-made", err);
+        /* Where the configuration has partitions, one of them may have an older file system. */
+        if (r < 0 || access("/run/ignition/needed/disks", F_OK) == 0)
+                return r;
+        return note("/run/ignition/root-made", err);
 }
 
 /* true: provisioning failed. */
